@@ -1,0 +1,191 @@
+"""Catalogues: the variants of one kind (tasks, encoders, balancers, samplers) under their configuration names.
+
+Every variant is a frozen dataclass: its fields are its hyperparameters, its configuration and its equality.
+A catalogue is one explicit mapping in the face of its package. From it come the names in YAML, the checks of
+types with the path to the wrong key, the tables in the docs and of ``polytask list``, and the generic tests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from polytask.errors import ConfigError, PolytaskError, UnknownNameError, did_you_mean
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from."""
+
+    authors: str
+    title: str
+    venue: str
+    year: int
+
+    def __str__(self) -> str:
+        return f"{self.authors}. {self.title}. {self.venue} {self.year}."
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table says about one variant; read off its class, never typed twice."""
+
+    name: str
+    summary: str
+    paper: Paper | None
+    fields: tuple[tuple[str, str, str], ...]  # (field, type, default)
+
+
+class Catalogue(Generic[V]):
+    """Variants of one kind by name.
+
+    :param noun: what one variant is called in messages, for example ``"encoder"``.
+    :param base: the contract that every variant fulfils.
+    :param variants: configuration name -> frozen dataclass.
+    :param key: the configuration key that holds the name.
+    """
+
+    def __init__(
+        self, noun: str, base: type[V], variants: Mapping[str, type[V]], *, key: str = "name"
+    ) -> None:
+        self.noun = noun
+        self.base = base
+        self.key = key
+        self._variants = dict(variants)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variants)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._variants
+
+    def items(self) -> Iterator[tuple[str, type[V]]]:
+        """Name and class of every variant, in the order of the catalogue."""
+        return iter(self._variants.items())
+
+    def find(self, name: str, *, trusted: bool = True) -> type[V]:
+        """The class behind ``name``, or behind ``"package.module:Class"`` of a third party.
+
+        :param trusted: False refuses third-party classes, because importing them runs their code.
+        """
+        if name in self._variants:
+            return self._variants[name]
+        if ":" not in name:
+            raise UnknownNameError(f"{name!r} is no {self.noun}.", do=did_you_mean(name, self._variants))
+        if not trusted:
+            raise UnknownNameError(
+                f"{name!r} is a third-party {self.noun}; importing it would run its code.",
+                do="Pass trust=True when you load, if you trust whoever made this folder.",
+            )
+        module, _, attribute = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UnknownNameError(f"cannot import the {self.noun} {name!r}: {error}.") from error
+        if not (inspect.isclass(found) and issubclass(found, self.base)):
+            raise UnknownNameError(
+                f"{name!r} is no {self.noun}: it does not derive from {self.base.__name__}."
+            )
+        return found
+
+    def name_of(self, variant: V | type[V]) -> str:
+        """The configuration name of an instance or class."""
+        cls: type = variant if inspect.isclass(variant) else type(variant)
+        for name, known in self._variants.items():
+            if known is cls:
+                return name
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    def build(
+        self, value: V | str | Mapping[str, Any], *, where: str | None = None, trusted: bool = True
+    ) -> V:
+        """An instance from an instance, a name, or a mapping ``{name: ..., field: value, ...}``.
+
+        :raises ConfigError: unknown field, wrong type or value, with the path to the key.
+        :raises UnknownNameError: unknown name, with the nearest one.
+        """
+        place = where or self.noun
+        if isinstance(value, self.base):
+            return value
+        if isinstance(value, str):
+            value = {self.key: value}
+        if not isinstance(value, Mapping) or not isinstance(value.get(self.key), str):
+            raise ConfigError(
+                f"expected a name, or a mapping with the key {self.key!r}, found {value!r}.",
+                where=place,
+                do=did_you_mean("", self._variants),
+            )
+        try:
+            cls = self.find(value[self.key], trusted=trusted)
+        except UnknownNameError as error:
+            raise error.at(place) from None
+        return make(cls, {k: v for k, v in value.items() if k != self.key}, where=place)
+
+    def config(self, variant: V) -> dict[str, Any]:
+        """The mapping that ``build`` turns back into an equal instance; defaults are left out."""
+        return {self.key: self.name_of(variant)} | changed_fields(variant)
+
+    def rows(self) -> list[Row]:
+        """One row of facts per variant."""
+        return [
+            Row(
+                name=name,
+                summary=(inspect.getdoc(cls) or "").split("\n", 1)[0],
+                paper=getattr(cls, "paper", None),
+                fields=tuple(
+                    (f.name, str(f.type), "" if (d := default_of(f)) is dataclasses.MISSING else repr(d))
+                    for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+                ),
+            )
+            for name, cls in self._variants.items()
+        ]
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a dataclass field, or ``dataclasses.MISSING``."""
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def changed_fields(instance: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, as JSON values."""
+    values = {f.name: getattr(instance, f.name) for f in dataclasses.fields(instance)}
+    kept = {f.name: values[f.name] for f in dataclasses.fields(instance) if values[f.name] != default_of(f)}
+    plain: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(kept, mode="json")
+    return plain
+
+
+def make(cls: type[V], fields: Mapping[str, Any], *, where: str) -> V:
+    """An instance of a frozen dataclass from JSON values, with every type checked.
+
+    :raises ConfigError: with the path to the wrong key.
+    """
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in fields:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}.", where=where, do=did_you_mean(str(key), known))
+    try:
+        text = json.dumps(dict(fields), allow_nan=True, default=_refuse)
+        return TypeAdapter(cls).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, PolytaskError):  # raised by the variant's own __post_init__
+            raise own.at(where) from None
+        path = ".".join([where, *(str(part) for part in first["loc"])])
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise ConfigError(f"{first['msg'][:1].lower()}{first['msg'][1:]}{found}.", where=path) from None
+    except TypeError as error:
+        raise ConfigError(str(error), where=where) from None
+
+
+def _refuse(value: object) -> Any:
+    raise TypeError(f"expected plain values (text, number, list, mapping), found {type(value).__name__}.")

@@ -1,0 +1,203 @@
+"""The contract of a task: what it predicts, how it is scored, and what it learned about its labels.
+
+A :class:`Task` is what the user declares: a frozen dataclass of names and choices. ``task.fit(labels)`` looks at
+the labels of the training split and returns a :class:`Target`: the task together with what it learned (classes,
+mean and scale, thresholds). Models, losses, scores and predictions only ever see targets.
+
+Losses are written over stacked tasks: outputs ``(N, G, K)``, targets ``(N, G, W)`` -> ``(N, G)``, so that G tasks
+of equal :attr:`Target.signature` are one batched operation. NaN targets give whatever; callers mask them with
+:func:`labelled`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polytask.catalogue import Paper
+from polytask.errors import ConfigError, did_you_mean
+
+Array = NDArray[np.float64]
+Answer = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number per task, as a mean of row scores.
+
+    :param name: its name in tables.
+    :param higher_is_better: the direction.
+    :param rows: ``rows(answer, truth) -> (n,)``: row scores over labelled rows whose mean is the metric exactly
+        (for AUC, RMSE, R2 and macro F1 the linearised influence of each row; see ``polytask.maths.scores``).
+    :param best: the value of a perfect model; ``|value - best|`` is the ratio-scale error that relative gains
+        and delta-m are computed on (1 - AUC, 1 - R2, the loss itself). None when there is no such value.
+    """
+
+    name: str
+    higher_is_better: bool
+    rows: Callable[[Answer, Array], Array]
+    best: float | None
+
+    def value(self, answer: Answer, truth: Array) -> float:
+        """The metric over labelled rows; NaN when it is undefined on them (AUC with one class)."""
+        return float(np.mean(self.rows(answer, truth))) if len(truth) else float("nan")
+
+    def error(self, value: float) -> float:
+        """The ratio-scale error behind a value: 0 for a perfect model, lower is better."""
+        return abs(value - self.best) if self.best is not None else float("nan")
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """One thing to predict. Subclasses add their own fields and are listed in ``polytask.tasks.TASKS``.
+
+    :param name: name of the task, unique in a model.
+    :param columns: target columns; default: one column with the task's name.
+    :param weight: factor on this task's loss in training, on top of the balancer (it changes nothing else).
+    :param metric: the metric that verdicts and tables show first, and that ``select_by="metric"`` uses.
+    :param role: ``"auxiliary"`` tasks help training only: they never choose a checkpoint, get no verdict, and are
+        left out of the saved model unless asked for.
+    """
+
+    name: str
+    columns: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+    weight: float = dataclasses.field(default=1.0, kw_only=True)
+    metric: str = dataclasses.field(default="", kw_only=True)
+    role: Literal["primary", "auxiliary"] = dataclasses.field(default="primary", kw_only=True)
+
+    paper: ClassVar[Paper | None] = None
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ConfigError(f"expected a task name without '/', found {self.name!r}.", where="task")
+        if not self.columns:
+            object.__setattr__(self, "columns", (self.name,))
+        if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
+            raise ConfigError(
+                f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}"
+            )
+        object.__setattr__(self, "columns", tuple(self.columns))
+        if not (np.isfinite(self.weight) and self.weight > 0):
+            raise ConfigError(f"expected a weight above 0, found {self.weight}.", where=f"task {self.name!r}")
+        if self.role not in ("primary", "auxiliary"):
+            raise ConfigError(
+                f"role: {self.role!r}.",
+                where=f"task {self.name!r}",
+                do=did_you_mean(self.role, ("primary", "auxiliary")),
+            )
+        if self.metric and self.metric not in {m.name for m in self.metrics()}:
+            raise ConfigError(
+                f"{self.metric!r} is no metric of this task.",
+                where=f"task {self.name!r}",
+                do=did_you_mean(self.metric, [m.name for m in self.metrics()]),
+            )
+
+    @abstractmethod
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric of the task; the first one is the default."""
+
+    @property
+    def main_metric(self) -> Metric:
+        """The metric named by the user, or the first."""
+        return next((m for m in self.metrics() if m.name == self.metric), self.metrics()[0])
+
+    @abstractmethod
+    def fit(self, labels: pl.DataFrame) -> Target:
+        """What the labels of the training split (columns ``self.columns``, nulls allowed) teach.
+
+        :raises polytask.errors.TaskError: constant, all missing, or of the wrong kind.
+        """
+
+    @abstractmethod
+    def restore(self, learned: Mapping[str, Any]) -> Target:
+        """The target again from :meth:`Target.learned` (read back from JSON)."""
+
+    @abstractmethod
+    def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
+        """The loss of every row: ``(N, G, K), (N, G, W) -> (N, G)``.
+
+        :param constants: tensors that differ between the G tasks (class weights, ...), stacked to ``(G, ...)``.
+        """
+
+
+class Target(ABC):
+    """A task with what it learned on the training split. Immutable."""
+
+    task: Task
+    outputs: int
+    """K: numbers that the head puts out per row."""
+    width: int
+    """W: columns of the encoded target."""
+
+    @abstractmethod
+    def learned(self) -> dict[str, Any]:
+        """What was learned, as JSON values: ``task.restore(learned)`` gives an equal target."""
+
+    @abstractmethod
+    def encode(self, labels: pl.DataFrame) -> Tensor:
+        """Labels as ``(N, W)`` float32, NaN where missing.
+
+        A class never seen in training is NaN too, and counted by :meth:`unseen`.
+        :raises polytask.errors.DataError: a value of the wrong kind, with its row.
+        """
+
+    def unseen(self, labels: pl.DataFrame) -> dict[str, int]:
+        """Labels that training never saw, with how often they occur."""
+        return {}
+
+    @abstractmethod
+    def truth(self, encoded: Tensor) -> Array:
+        """Encoded labels of labelled rows in the units that metrics use: ``(n, W)`` float64."""
+
+    @abstractmethod
+    def bias(self) -> Tensor:
+        """``(K,)``: outputs of the best constant predictor; heads start there."""
+
+    def constants(self) -> dict[str, Tensor]:
+        """Tensors that the loss of this task needs; each is stacked over the tasks of a head group."""
+        return {}
+
+    @abstractmethod
+    def answer(self, outputs: Tensor) -> dict[str, Array]:
+        """Head outputs ``(N, K)`` as numbers with a meaning: probabilities, means, bounds; always float64."""
+
+    @abstractmethod
+    def present(self, answer: Answer) -> dict[str, list[Any] | NDArray[Any]]:
+        """An answer as columns of a prediction table: labels, probabilities, intervals."""
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """Targets of equal signature share one batched head and loss."""
+        same = {
+            f.name: getattr(self.task, f.name)
+            for f in dataclasses.fields(self.task)
+            if f.name not in {"name", "columns", "weight", "metric", "role"}
+        }
+        return (type(self.task), repr(same), self.outputs, self.width, tuple(sorted(self.constants())))
+
+    def reference_loss(self, encoded: Tensor) -> float:
+        """Mean loss of the best constant predictor over the labelled rows of ``encoded`` ``(N, W)``.
+
+        It is the task's loss at the start of training (heads start at zero weights and this bias), and the unit
+        in which training measures the task's loss.
+        """
+        rows = encoded[labelled(encoded)]
+        constants = {k: v[None] for k, v in self.constants().items()}
+        with torch.no_grad():
+            outputs = self.bias().to(torch.float32).expand(len(rows), 1, self.outputs)
+            losses = self.task.row_losses(outputs, rows[:, None], constants)
+        return float(losses.double().mean()) if len(rows) else float("nan")
+
+
+def labelled(encoded: Tensor) -> Tensor:
+    """Rows that carry a label: ``(..., W) -> (...)`` bool. One present column is enough."""
+    return ~encoded.isnan().all(-1)
