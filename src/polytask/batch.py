@@ -32,9 +32,7 @@ class Inputs:
 
     def to(self, device: torch.device | str) -> Inputs:
         """The same inputs on another device."""
-        return Inputs(
-            self.numeric.to(device, non_blocking=True), self.categorical.to(device, non_blocking=True)
-        )
+        return Inputs(self.numeric.to(device, non_blocking=True), self.categorical.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,7 @@ class Catalogue(Generic[V]):
     :param key: the configuration key that holds the name.
     """
 
-    def __init__(
-        self, noun: str, base: type[V], variants: Mapping[str, type[V]], *, key: str = "name"
-    ) -> None:
+    def __init__(self, noun: str, base: type[V], variants: Mapping[str, type[V]], *, key: str = "name") -> None:
         self.noun = noun
         self.base = base
         self.key = key
@@ -92,9 +90,7 @@ class Catalogue(Generic[V]):
         except (ImportError, AttributeError) as error:
             raise UnknownNameError(f"cannot import the {self.noun} {name!r}: {error}.") from error
         if not (inspect.isclass(found) and issubclass(found, self.base)):
-            raise UnknownNameError(
-                f"{name!r} is no {self.noun}: it does not derive from {self.base.__name__}."
-            )
+            raise UnknownNameError(f"{name!r} is no {self.noun}: it does not derive from {self.base.__name__}.")
         return found
 
     def name_of(self, variant: V | type[V]) -> str:
@@ -105,9 +101,7 @@ class Catalogue(Generic[V]):
                 return name
         return f"{cls.__module__}:{cls.__qualname__}"
 
-    def build(
-        self, value: V | str | Mapping[str, Any], *, where: str | None = None, trusted: bool = True
-    ) -> V:
+    def build(self, value: V | str | Mapping[str, Any], *, where: str | None = None, trusted: bool = True) -> V:
         """An instance from an instance, a name, or a mapping ``{name: ..., field: value, ...}``.
 
         :raises ConfigError: unknown field, wrong type or value, with the path to the key.

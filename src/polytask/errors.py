@@ -31,9 +31,7 @@ class PolytaskError(Exception):
 
     def at(self, where: str) -> PolytaskError:
         """The same error with ``where`` put before the place already known."""
-        self.where = (
-            f"{where}{'' if self.where is None or self.where.startswith('[') else ': '}{self.where or ''}"
-        )
+        self.where = f"{where}{'' if self.where is None or self.where.startswith('[') else ': '}{self.where or ''}"
         return self
 
 
@@ -85,7 +83,5 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     """
     known = sorted(options)
     near = get_close_matches(word, known, n=1, cutoff=0.6)
-    listing = (
-        "Known: " + (", ".join(known[:20]) + (", ..." if len(known) > 20 else "") if known else "none") + "."
-    )
+    listing = "Known: " + (", ".join(known[:20]) + (", ..." if len(known) > 20 else "") if known else "none") + "."
     return f"Did you mean {near[0]!r}? {listing}" if near else listing

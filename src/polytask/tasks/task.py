@@ -82,9 +82,7 @@ class Task(ABC):
         if not self.columns:
             object.__setattr__(self, "columns", (self.name,))
         if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
-            raise ConfigError(
-                f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}"
-            )
+            raise ConfigError(f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}")
         object.__setattr__(self, "columns", tuple(self.columns))
         if not (np.isfinite(self.weight) and self.weight > 0):
             raise ConfigError(f"expected a weight above 0, found {self.weight}.", where=f"task {self.name!r}")
