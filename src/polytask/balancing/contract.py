@@ -57,6 +57,12 @@ class Method(ABC):
     needs: ClassVar[Need]
     paper: ClassVar[Paper | None] = None
     laws: ClassVar[frozenset[Law]] = frozenset()
+    positive_losses: ClassVar[bool] = False
+    """True if the formula is defined for losses above 0 only; the caller checks, because it knows the tasks' names."""
+
+    def mentions(self) -> frozenset[str]:
+        """Tasks that the hyperparameters name (weights by task name); the caller checks that the run has them."""
+        return frozenset()
 
     def init(self, tasks: tuple[str, ...], like: Tensor) -> State:
         """The memory before the first step, for these tasks, with the dtype and device of ``like``."""
