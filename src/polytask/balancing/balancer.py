@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from polytask.balancing import losses as door
+from polytask.balancing import snapshot
 from polytask.balancing.contract import Evidence, Method
 from polytask.balancing.engine import Backward, observe, runnable, weighted_backward
 from polytask.balancing.losses import Losses
 from polytask.balancing.memory import Memory
 from polytask.balancing.methods import METHODS
 from polytask.balancing.reuse import Reuse
-from polytask.errors import ConfigError, RunError, UserError, did_you_mean
+from polytask.errors import ConfigError, UserError, did_you_mean
 
 FORMAT = 1
 
@@ -60,8 +61,8 @@ class Balancer:
     :param every: new weights each n-th step, the last ones in between. It is counted by task: weights are renewed as
         soon as one of the present tasks has used its own ``every`` times (or has none yet). Reused weights are taken
         as they are: they may not sum to 1 (or T) when other tasks are present than before.
-    :param check: False skips the check that losses are finite (and above 0 where the method needs it), which on a GPU
-        waits for the forward pass once per step; do that only if the loop checks them itself.
+    :param check: False skips the check that losses are finite and in the domain of the method, which on a GPU waits
+        for the forward pass in every step; do that only if the loop checks them itself.
 
     >>> balancer = Balancer("equal")
     >>> parameter = torch.ones(2, requires_grad=True)
@@ -82,9 +83,10 @@ class Balancer:
         if every < 1:
             raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")
         self.method = runnable(METHODS.build(method))
+        self.name = METHODS.name_of(self.method)
         self.tasks = None if tasks is None else tuple(tasks)
         if self.tasks is not None:
-            self._check_known(tuple(sorted(self.method.mentions())), f"balancer {METHODS.name_of(self.method)!r}")
+            self._check_known(tuple(sorted(self.method.mentions())), f"balancer {self.name!r}")
         self.seed = seed
         self.every = every
         self.check = check
@@ -110,15 +112,13 @@ class Balancer:
         :param backward: called with the total instead of ``total.backward()``: ``fabric.backward``, or
             ``lambda total: scaler.scale(total).backward()``.
         :raises UserError: no loss, a loss that is not a scalar or has no gradient, an unknown task.
-        :raises TrainingError: a loss is NaN or infinite, or not above 0 where the method needs it; the memory and
-            ``.grad`` are as before.
+        :raises TrainingError: a loss is NaN or infinite, or outside the domain of the method (``gls`` and ``log``
+            take losses above 0 only); the memory and ``.grad`` are as before.
         """
         names, values = door.read(losses)
         evidence = observe(values)
         if self.check:
-            door.check(
-                names, evidence.losses, positive=self.method.positive_losses, method=METHODS.name_of(self.method)
-            )
+            door.check(names, evidence.losses, self.method, self.name)
         weights = self._weights(names, evidence)
         weighted_backward(values, weights, scale=scale, backward=backward)
         return StepRecord(names, weights, evidence.losses)
@@ -132,52 +132,20 @@ class Balancer:
 
         The tensors share no memory and can be written with safetensors as they are.
         """
-        tensors = {f"method.{key}": rows.clone() for key, rows in self._memory.state.items()}
-        tensors |= {f"reuse.{key}": rows.clone() for key, rows in self._reuse.memory.state.items()}
-        tensors["rng"] = self._rng.get_state()
-        meta = {
-            "format": FORMAT,
-            "method": METHODS.config(self.method),
-            "every": self.every,
-            "tasks": list(self._memory.names),
-            "reuse": dict(self._reuse.uses),
-        }
-        return {"tensors": tensors, "meta": meta}
+        return snapshot.take(self._header(), self._memory, self._reuse, self._rng)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly where :meth:`state_dict` was taken.
+        """Go on exactly where :meth:`state_dict` was taken; nothing is changed if that cannot be.
 
-        :raises RunError: it was written by a newer version, another method or other hyperparameters, or tensors are
-            missing or superfluous.
-        :raises UserError: it remembers tasks that this balancer does not have.
+        :raises RunError: the state is of another version, method or configuration, or its tensors do not fit.
+        :raises UserError: the state remembers a task that is not among ``tasks``.
         """
-        tensors, meta = dict(state["tensors"]), state["meta"]
-        here = {"format": FORMAT, "method": METHODS.config(self.method), "every": self.every}
-        for key, expected in here.items():
-            if meta[key] != expected:
-                raise RunError(
-                    f"expected {key} {expected}, found {meta[key]}.",
-                    where="state of the balancer",
-                    do="Build the balancer with the configuration that wrote the state.",
-                )
-        names = tuple(meta["tasks"])
-        self._check_known(names, "state of the balancer")
-        groups: dict[str, dict[str, Tensor]] = {"method": {}, "reuse": {}}
-        generator = tensors.pop("rng")
-        for key, rows in tensors.items():
-            group, _, name = key.partition(".")
-            groups[group][name] = rows
-        like = torch.zeros(1)
-        expected_keys = set(self._begin(names, like)) if names else set()
-        if set(groups["method"]) != expected_keys:
-            raise RunError(
-                f"expected the tensors {sorted(expected_keys)}, found {sorted(groups['method'])}.",
-                where="state of the balancer",
-            )
-        self._memory.replace(names, groups["method"])
-        self._reuse.memory.replace(tuple(meta["reuse"]), groups["reuse"])
-        self._reuse.uses = dict(meta["reuse"])
-        self._rng.set_state(generator)
+        names = snapshot.check_meta(state["meta"], self._header())
+        fresh = self._begin(names, torch.zeros(1)) if names else {}
+        snapshot.restore(state, fresh, self._memory, self._reuse, self._rng)
+
+    def _header(self) -> dict[str, Any]:
+        return {"format": FORMAT, "method": METHODS.config(self.method), "every": self.every}
 
     def _weights(self, names: tuple[str, ...], evidence: Evidence) -> Tensor:
         if not self._reuse.due(names):
@@ -189,7 +157,7 @@ class Balancer:
         return weights
 
     def _begin(self, names: tuple[str, ...], like: Tensor) -> dict[str, Tensor]:
-        self._check_known(names, "losses")
+        self._check_known(names, "tasks")
         return self.method.init(names, like)
 
     def _check_known(self, names: tuple[str, ...], where: str) -> None:

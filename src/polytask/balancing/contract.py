@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from torch import Generator, Tensor
 
@@ -57,8 +57,8 @@ class Method(ABC):
     needs: ClassVar[Need]
     paper: ClassVar[Paper | None] = None
     laws: ClassVar[frozenset[Law]] = frozenset()
-    positive_losses: ClassVar[bool] = False
-    """True if the formula is defined for losses above 0 only; the caller checks, because it knows the tasks' names."""
+    domain: ClassVar[Literal["any", "non-negative", "positive"]] = "any"
+    """The losses that the formula is defined for. The caller checks, because it knows the tasks' names."""
 
     def mentions(self) -> frozenset[str]:
         """Tasks that the hyperparameters name (weights by task name); the caller checks that the run has them."""

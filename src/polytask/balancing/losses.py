@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from polytask.balancing.contract import Method
 from polytask.batch import TaskLosses
 from polytask.errors import TrainingError, UserError
 
@@ -62,36 +63,44 @@ def _check_scalar(name: str, loss: Tensor) -> None:
         )
 
 
-def check(names: tuple[str, ...], values: Tensor, *, positive: bool, method: str) -> None:
-    """Values ``(T,)`` must be finite, and above 0 if the method's formula is defined there only.
+def check(names: tuple[str, ...], values: Tensor, method: Method, name: str) -> None:
+    """Values ``(T,)`` must be finite and in the domain of the method.
 
-    :raises TrainingError: naming the tasks. One read-back from the device; nothing more when all is well.
+    One read-back from the device, two if the domain is bounded; nothing more when all is well.
+
+    :param name: the method's name in messages.
+    :raises TrainingError: naming the tasks.
     """
-    fine = math.isfinite(float(values.sum())) and not (positive and not bool((values > 0).all()))
-    if fine:
+    low = _below(values, method)
+    if math.isfinite(float(values.sum())) and (low is None or not bool(low.any())):
         return
-    found = dict(zip(names, values.tolist(), strict=True))
-    wild = {name: loss for name, loss in found.items() if not math.isfinite(loss)}
-    if wild:
+    wild = ~values.isfinite()
+    if bool(wild.any()):
         raise TrainingError(
-            f"expected finite losses, found {_listing(wild)}.",
-            where=_tasks(wild),
-            do="Leave the task out of this step (the training loop of Polytask skips and counts it), or lower the "
+            f"expected finite losses, found {_listing(values, wild)}.",
+            where=_tasks(names, wild),
+            do="Leave the task out of this step (the training loop of Polytask does, and counts it), or lower the "
             "learning rate.",
         )
-    low = {name: loss for name, loss in found.items() if loss <= 0}
-    if positive and low:
+    if low is not None and bool(low.any()):
         raise TrainingError(
-            f"the balancer {method!r} needs losses above 0, found {_listing(low)}.",
-            where=_tasks(low),
-            do="Use a loss that is positive (a mean squared error, a cross-entropy), add a constant that keeps it "
-            "above 0, or choose a balancer without this need, such as 'equal' or 'dwa'.",
+            f"the balancer {name!r} is defined for {method.domain} losses, found {_listing(values, low)}.",
+            where=_tasks(names, low),
+            do="Choose a loss that stays in this range (a mean squared error, a cross-entropy), leave the task out of "
+            "this step, or use a balancer that takes any loss, such as 'equal'.",
         )
 
 
-def _tasks(found: Mapping[str, float]) -> str:
-    return ("task " if len(found) == 1 else "tasks ") + ", ".join(map(repr, found))
+def _below(values: Tensor, method: Method) -> Tensor | None:
+    if method.domain == "any":
+        return None
+    return values <= 0 if method.domain == "positive" else values < 0
 
 
-def _listing(found: Mapping[str, float]) -> str:
-    return ", ".join(f"{loss:.6g}" for loss in found.values())
+def _tasks(names: tuple[str, ...], which: Tensor) -> str:
+    found = [repr(name) for name, bad in zip(names, which.tolist(), strict=True) if bad]
+    return ("task " if len(found) == 1 else "tasks ") + ", ".join(found)
+
+
+def _listing(values: Tensor, which: Tensor) -> str:
+    return ", ".join(f"{loss:.6g}" for loss in values[which].tolist())

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from polytask.balancing.contract import Method
+from polytask.balancing.methods.dwa import DWA
 from polytask.balancing.methods.equal import Equal
+from polytask.balancing.methods.fixed import Fixed
+from polytask.balancing.methods.gls import GLS
+from polytask.balancing.methods.imtl_l import IMTLL
+from polytask.balancing.methods.log import Log
+from polytask.balancing.methods.revised_uncertainty import RevisedUncertainty
+from polytask.balancing.methods.rlw import RLW
+from polytask.balancing.methods.uncertainty import Uncertainty
 from polytask.catalogue import Catalogue
 
 METHODS: Catalogue[Method] = Catalogue(
@@ -11,5 +19,13 @@ METHODS: Catalogue[Method] = Catalogue(
     Method,
     {
         "equal": Equal,
+        "fixed": Fixed,
+        "uncertainty": Uncertainty,
+        "revised_uncertainty": RevisedUncertainty,
+        "dwa": DWA,
+        "gls": GLS,
+        "log": Log,
+        "rlw": RLW,
+        "imtl_l": IMTLL,
     },
 )
