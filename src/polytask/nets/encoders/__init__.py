@@ -1,0 +1,19 @@
+"""Encoders by configuration name."""
+
+from polytask.catalogue import Catalogue
+from polytask.nets.encoders.encoder import Encoder, Stages
+from polytask.nets.encoders.ft_transformer import FTTransformer
+from polytask.nets.encoders.mlp import MLP
+from polytask.nets.encoders.resnet import ResNet
+
+ENCODERS: Catalogue[Encoder] = Catalogue(
+    "encoder",
+    Encoder,  # type: ignore[type-abstract]  # only subclass checks are made with it
+    {
+        "mlp": MLP,
+        "resnet": ResNet,
+        "ft_transformer": FTTransformer,
+    },
+)
+
+__all__ = ["ENCODERS", "MLP", "Encoder", "FTTransformer", "ResNet", "Stages"]

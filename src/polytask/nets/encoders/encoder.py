@@ -1,0 +1,87 @@
+"""The contract of an encoder: a sequence of stages from the inputs to one vector per row.
+
+A way of sharing is written once, over stages, and works with every encoder. What it may rely on:
+
+- ``stem`` turns inputs into features and holds what is tied to the columns (embeddings, bins, tokens).
+- ``blocks`` map features to features. Every block's output has the same shape; only the first may change the shape
+  of what it is given (an MLP's first layer). So copies of a block can be mixed (cross-stitch), gated (experts),
+  masked (attention) or skipped, and tasks may be attached after any block.
+- ``pool`` turns the output of any block into one vector of ``width`` numbers per row.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from polytask.batch import Features, Inputs, InputSpec
+from polytask.catalogue import Paper
+from polytask.errors import ConfigError
+
+
+class Stages(nn.Module):
+    """An encoder that was built: ``pool(blocks(stem(inputs)))``.
+
+    :param stem: Inputs -> Features.
+    :param blocks: each Features -> Features; all outputs of equal shape.
+    :param pool: Features -> ``(N, width)``, after any block.
+    :param channels: channels of the stem's output; every block's output has ``width`` of them.
+    :param width: D, numbers per row of the result.
+    """
+
+    def __init__(
+        self, stem: nn.Module, blocks: Iterable[nn.Module], pool: nn.Module, *, channels: int, width: int
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.pool = pool
+        self.channels = channels
+        self.width = width
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """The representation of every row: ``(N, width)``."""
+        features: Features = self.stem(inputs)
+        for block in self.blocks:
+            features = block(features)
+        pooled: Tensor = self.pool(features)
+        return pooled
+
+
+@dataclass(frozen=True)
+class Encoder(ABC):
+    """Hyperparameters of an encoder. Subclasses add fields and are listed in ``polytask.nets.encoders.ENCODERS``."""
+
+    paper: ClassVar[Paper | None] = None
+
+    @abstractmethod
+    def build(self, spec: InputSpec) -> Stages:
+        """Fresh stages for these columns; weights are drawn from torch's global generator.
+
+        :raises polytask.errors.DataError: the table has no feature column.
+        """
+
+
+class Values(nn.Module):
+    """The pool of encoders whose features are vectors already: Features ``(N, D)`` -> ``(N, D)``."""
+
+    def forward(self, features: Features) -> Tensor:
+        """The values."""
+        return features.values
+
+
+def check(encoder: Encoder, *, positive: tuple[str, ...] = (), share: tuple[str, ...] = ()) -> None:
+    """Check hyperparameters: ``positive`` ones are at least 1, ``share`` ones lie in [0, 1).
+
+    :raises polytask.errors.ConfigError: with the name of the field.
+    """
+    for name in positive:
+        if getattr(encoder, name) < 1:
+            raise ConfigError(f"expected at least 1, found {getattr(encoder, name)}.", where=name)
+    for name in share:
+        if not 0 <= getattr(encoder, name) < 1:
+            raise ConfigError(f"expected a share from 0 to below 1, found {getattr(encoder, name)}.", where=name)

@@ -1,0 +1,83 @@
+"""The contract of a way of sharing: what every task's head is given, and which parameters are whose."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from polytask.batch import Inputs, InputSpec
+from polytask.catalogue import Paper
+from polytask.nets.encoders.encoder import Encoder
+from polytask.tasks.task import Target
+
+
+@dataclass(frozen=True)
+class Representation:
+    """What the heads are given.
+
+    :param values: ``(N, D)`` when all tasks are given the same vector, so that heads run as one product;
+        ``(N, T, D)`` when each task has its own, in the order of the model's tasks.
+    """
+
+    values: Tensor
+
+    @property
+    def is_common(self) -> bool:
+        """Whether all tasks are given the same vector."""
+        return self.values.ndim == 2
+
+    def of(self, positions: slice | Tensor) -> Tensor:
+        """What the tasks at these positions are given: ``(N, D)`` when common, else ``(N, G, D)``."""
+        if self.is_common:
+            return self.values
+        return self.values[:, positions] if isinstance(positions, slice) else self.values.index_select(1, positions)
+
+
+class Shared(nn.Module, ABC):
+    """An encoder under a way of sharing, built.
+
+    Every parameter is on exactly one side: among :meth:`shared_parameters`, which the losses of several tasks reach, or
+    among the :meth:`task_parameters` of one task, which no other task's loss reaches.
+
+    :param tasks: names of the T tasks, in the order of the model.
+    :param width: D, numbers per row that each head is given.
+    """
+
+    def __init__(self, tasks: tuple[str, ...], width: int) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.width = width
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Representation:
+        """What the heads are given for these rows."""
+
+    @abstractmethod
+    def shared_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters that serve several tasks."""
+
+    @abstractmethod
+    def task_parameters(self, task: str) -> Iterator[Tensor]:
+        """What serves this task alone: parameters, or its slice of a stacked parameter."""
+
+    @abstractmethod
+    def task_state(self, task: str | None) -> dict[str, Tensor]:
+        """Weights and buffers that serve this task alone, or all tasks (None): key -> tensor that shares their memory.
+
+        Keys do not depend on which other tasks there are, so that the weights fit a model of fewer tasks.
+        """
+
+
+@dataclass(frozen=True)
+class Sharing(ABC):
+    """Hyperparameters of a way of sharing. Subclasses are listed in ``polytask.nets.sharing.SHARING``."""
+
+    paper: ClassVar[Paper | None] = None
+
+    @abstractmethod
+    def build(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> Shared:
+        """Fresh modules for these tasks; weights are drawn from torch's global generator."""
