@@ -1,0 +1,1 @@
+"""Data sets that PyPI packages carry; one file per set."""

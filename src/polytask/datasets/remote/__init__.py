@@ -1,0 +1,1 @@
+"""Data sets that are downloaded from their official source; one file per set."""
