@@ -5,8 +5,9 @@ the labels of the training split and returns a :class:`Target`: the task togethe
 mean and scale, thresholds). Models, losses, scores and predictions only ever see targets.
 
 Losses are written over stacked tasks: outputs ``(N, G, K)``, targets ``(N, G, W)`` -> ``(N, G)``, so that G tasks
-of equal :attr:`Target.signature` are one batched operation. NaN targets give whatever; callers mask them with
-:func:`labelled`.
+of equal :attr:`Target.signature` are one batched operation. Rows without a label give a finite loss without meaning
+and finite gradients (NaN targets are replaced by a valid dummy inside, because ``torch.where`` on the result would
+still send ``0 * NaN`` backwards); callers mask them with :func:`labelled`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -75,6 +77,10 @@ class Task(ABC):
     role: Literal["primary", "auxiliary"] = dataclasses.field(default="primary", kw_only=True)
 
     paper: ClassVar[Paper | None] = None
+    vector: ClassVar[bool] = False
+    """Whether the task may have several target columns."""
+    beside_loss: ClassVar[frozenset[str]] = frozenset({"name", "columns", "weight", "metric", "role"})
+    """Fields that :meth:`row_losses` does not read: tasks that differ only in them share a batched head."""
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -86,12 +92,18 @@ class Task(ABC):
         object.__setattr__(self, "columns", tuple(self.columns))
         if not (np.isfinite(self.weight) and self.weight > 0):
             raise ConfigError(f"expected a weight above 0, found {self.weight}.", where=f"task {self.name!r}")
-        if self.role not in ("primary", "auxiliary"):
+        if len(self.columns) > 1 and not self.vector:
+            kind = type(self).__name__
             raise ConfigError(
-                f"role: {self.role!r}.",
+                f"expected one target column for {kind}, found {len(self.columns)}: {', '.join(self.columns)}.",
                 where=f"task {self.name!r}",
-                do=did_you_mean(self.role, ("primary", "auxiliary")),
+                do="Declare one task per column, or use Multilabel or Regression, which take several.",
             )
+        for field, known in _choices(type(self)).items():
+            if (found := getattr(self, field)) not in known:
+                raise ConfigError(
+                    f"{field}: {found!r}.", where=f"task {self.name!r}", do=did_you_mean(str(found), known)
+                )
         if self.metric and self.metric not in {m.name for m in self.metrics()}:
             raise ConfigError(
                 f"{self.metric!r} is no metric of this task.",
@@ -123,6 +135,9 @@ class Task(ABC):
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """The loss of every row: ``(N, G, K), (N, G, W) -> (N, G)``.
 
+        Missing targets (NaN) must give finite losses with finite gradients: replace them by a valid value first.
+        With several target columns (or labels) the row's loss is the mean over its present ones.
+
         :param constants: tensors that differ between the G tasks (class weights, ...), stacked to ``(G, ...)``.
         """
 
@@ -131,10 +146,16 @@ class Target(ABC):
     """A task with what it learned on the training split. Immutable."""
 
     task: Task
-    outputs: int
-    """K: numbers that the head puts out per row."""
-    width: int
-    """W: columns of the encoded target."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """K: numbers that the head puts out per row."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """W: columns of the encoded target."""
 
     @abstractmethod
     def learned(self) -> dict[str, Any]:
@@ -178,7 +199,7 @@ class Target(ABC):
         same = {
             f.name: getattr(self.task, f.name)
             for f in dataclasses.fields(self.task)
-            if f.name not in {"name", "columns", "weight", "metric", "role"}
+            if f.name not in self.task.beside_loss
         }
         return (type(self.task), repr(same), self.outputs, self.width, tuple(sorted(self.constants())))
 
@@ -194,6 +215,12 @@ class Target(ABC):
             outputs = self.bias().to(torch.float32).expand(len(rows), 1, self.outputs)
             losses = self.task.row_losses(outputs, rows[:, None], constants)
         return float(losses.double().mean()) if len(rows) else float("nan")
+
+
+@cache
+def _choices(cls: type[Task]) -> dict[str, tuple[str, ...]]:
+    """The fields of a task that take one of a few words."""
+    return {name: get_args(hint) for name, hint in get_type_hints(cls).items() if get_origin(hint) is Literal}
 
 
 def labelled(encoded: Tensor) -> Tensor:

@@ -1,0 +1,161 @@
+"""One of several classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polytask.errors import ConfigError
+from polytask.maths import scores
+from polytask.tasks.best_constant import focal_probabilities
+from polytask.tasks.cross_entropy import ClassWeights, check_options, multiclass_losses, smoothed_mass, weights_of
+from polytask.tasks.labels import Label, codes, column_of, decode, distinct, unseen
+from polytask.tasks.task import Answer, Array, Metric, Target, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiclass(Task):
+    """One of C classes without an order: C logits, ``p = softmax(z)``.
+
+    Labels are strings, integers, booleans or categories; the classes are those of the training rows, in sort order.
+    A label never seen in training counts as missing, and is counted.
+
+    :param loss: ``"cross_entropy"`` or ``"focal"``: ``-(1 - p_y)^gamma log p_y`` (Lin, Goyal, Girshick, He and Dollár,
+        Focal loss for dense object detection, ICCV 2017).
+    :param gamma: exponent of the focal loss; 0 is cross-entropy.
+    :param label_smoothing: e: targets become ``(1 - e) [c = y] + e/C``.
+    :param class_weights: factors on the losses of the rows of each class, in sort order; ``"balanced"``:
+        ``n / (C n_c)``.
+    :param top_k: also report the share of rows whose label is among the k most probable classes.
+    """
+
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    gamma: float = 2.0
+    label_smoothing: float = 0.0
+    class_weights: ClassWeights = None
+    top_k: int | None = None
+
+    beside_loss: ClassVar[frozenset[str]] = Task.beside_loss | {"top_k"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_options(self.name, self.gamma, self.label_smoothing, self.class_weights)
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"top_k: expected at least 1, found {self.top_k}.", where=f"task {self.name!r}")
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Accuracy (default), log loss, macro F1, and top-k accuracy where asked for."""
+        if self.top_k is None:
+            return MULTICLASS_METRICS
+        k = self.top_k
+        top = Metric(
+            f"top_{k}_accuracy", True, lambda a, truth: scores.top_k_accuracy(truth[:, 0], a["probabilities"], k), 1.0
+        )
+        return (*MULTICLASS_METRICS, top)
+
+    def fit(self, labels: pl.DataFrame) -> MulticlassTarget:
+        """The classes and their frequencies.
+
+        :raises TaskError: fewer than two classes.
+        """
+        classes, numbers = distinct(column_of(labels, self.columns[0], self.name), self.name)
+        counts = numbers.astype(np.float64)
+        weights = weights_of(self.name, self.class_weights, counts)
+        mass = smoothed_mass(counts, weights, self.label_smoothing)
+        start = np.log(focal_probabilities(mass, self.gamma if self.loss == "focal" else 0.0))
+        return MulticlassTarget(self, classes, tuple(start.tolist()), weights)
+
+    def restore(self, learned: Mapping[str, Any]) -> MulticlassTarget:
+        """The target again from what it learned."""
+        return MulticlassTarget(
+            self, tuple(learned["classes"]), tuple(learned["start"]), tuple(learned["class_weights"])
+        )
+
+    def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy or focal loss of every row: ``(N, G, C), (N, G, 1) -> (N, G)``."""
+        truth = targets[..., 0].nan_to_num(0.0)
+        losses = multiclass_losses(outputs, truth, self.loss, self.gamma, self.label_smoothing)
+        if "class_weights" not in constants:
+            return losses
+        weights = constants["class_weights"].expand(*outputs.shape)
+        return losses * weights.gather(-1, truth.long()[..., None])[..., 0]
+
+
+@dataclass(frozen=True)
+class MulticlassTarget(Target):
+    """A multiclass task and its classes.
+
+    :param classes: the labels, in sort order.
+    :param start: logits of the best constant predictor.
+    :param class_weights: one per class; empty without weights.
+    """
+
+    task: Multiclass
+    classes: tuple[Label, ...]
+    start: tuple[float, ...]
+    class_weights: tuple[float, ...] = ()
+
+    width = 1
+
+    @property
+    def outputs(self) -> int:
+        """C: one logit per class."""
+        return len(self.classes)
+
+    def learned(self) -> dict[str, Any]:
+        """Classes, start and class weights."""
+        return {
+            "classes": list(self.classes),
+            "start": list(self.start),
+            "class_weights": list(self.class_weights),
+        }
+
+    def encode(self, labels: pl.DataFrame) -> Tensor:
+        """The position of the label in ``classes``, NaN where missing or unseen: ``(N, 1)``."""
+        series = column_of(labels, self.task.columns[0], self.task.name)
+        return torch.from_numpy(codes(series, self.classes, self.task.name).copy())[:, None]
+
+    def unseen(self, labels: pl.DataFrame) -> dict[str, int]:
+        """Labels that no training row had."""
+        return unseen(column_of(labels, self.task.columns[0], self.task.name), self.classes, self.task.name)
+
+    def truth(self, encoded: Tensor) -> Array:
+        """Class codes, ``(n, 1)``."""
+        return encoded.double().cpu().numpy()
+
+    def bias(self) -> Tensor:
+        """The log frequencies of the classes (for a plain cross-entropy)."""
+        return torch.tensor(self.start, dtype=torch.float32)
+
+    def constants(self) -> dict[str, Tensor]:
+        """``class_weights`` ``(C,)`` where the task has them."""
+        return {"class_weights": torch.tensor(self.class_weights, dtype=torch.float32)} if self.class_weights else {}
+
+    def answer(self, outputs: Tensor) -> dict[str, Array]:
+        """``probabilities`` ``(n, C)``."""
+        return {"probabilities": torch.softmax(outputs.detach().double(), -1).cpu().numpy()}
+
+    def present(self, answer: Answer) -> dict[str, list[Any] | NDArray[Any]]:
+        """The most probable label, and the probability of every class."""
+        column, probabilities = self.task.columns[0], answer["probabilities"]
+        table: dict[str, list[Any] | NDArray[Any]] = {column: decode(self.classes, probabilities.argmax(1))}
+        return table | {f"{column}_p_{label}": probabilities[:, i] for i, label in enumerate(self.classes)}
+
+
+def _predicted(answer: Answer) -> Array:
+    predicted: Array = answer["probabilities"].argmax(1).astype(np.float64)
+    return predicted
+
+
+MULTICLASS_METRICS = (
+    Metric("accuracy", True, lambda answer, truth: scores.accuracy(truth[:, 0], _predicted(answer)), 1.0),
+    Metric("log_loss", False, lambda answer, truth: scores.log_loss(truth[:, 0], answer["probabilities"]), 0.0),
+    Metric("macro_f1", True, lambda answer, truth: scores.macro_f1(truth[:, 0], _predicted(answer)), 1.0),
+)
