@@ -119,7 +119,11 @@ def _verdict(
     estimate, splits = float(differences.mean()), len(differences)
     half = float(quantile(alpha, variance, 0.0, splits - 1))
     interval = Interval(estimate - half, estimate + half)
-    error = float("nan") if scores.best is None else abs(float(np.mean(scores.baseline)) - scores.best)
+    error = (
+        float("nan")
+        if scores.best is None
+        else abs(float(np.asarray(scores.baseline, np.float64).mean()) - scores.best)
+    )
     percent = 100 / error if error > 0 else float("nan")
     certain = variance > 0 or estimate == 0
     word: Word = "withheld" if not certain else "no evidence"
