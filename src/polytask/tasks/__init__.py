@@ -2,7 +2,11 @@
 
 from polytask.catalogue import Catalogue
 from polytask.tasks.binary import Binary
+from polytask.tasks.count import Count
+from polytask.tasks.infer import Inference, infer_task
 from polytask.tasks.multiclass import Multiclass
+from polytask.tasks.multilabel import Multilabel
+from polytask.tasks.ordinal import Ordinal
 from polytask.tasks.regression import Regression
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, labelled
 
@@ -12,7 +16,10 @@ TASKS: Catalogue[Task] = Catalogue(
     {
         "binary": Binary,
         "multiclass": Multiclass,
+        "multilabel": Multilabel,
+        "ordinal": Ordinal,
         "regression": Regression,
+        "count": Count,
     },
     key="kind",
 )
@@ -22,10 +29,15 @@ __all__ = [
     "Answer",
     "Array",
     "Binary",
+    "Count",
+    "Inference",
     "Metric",
     "Multiclass",
+    "Multilabel",
+    "Ordinal",
     "Regression",
     "Target",
     "Task",
+    "infer_task",
     "labelled",
 ]
