@@ -1,0 +1,56 @@
+"""Several processes, one update: sums and gradients over all ranks, exact for any subset of labels.
+
+Every rank takes its share of the rows of the same batch (``Batches`` deals them out). A task's loss is the mean over its labelled rows on *all*
+ranks, so the ranks add up losses and labelled rows before anyone divides. Balancers on all ranks see the same
+values and the same tasks and give the same weights; gradients are averaged *after* balancing. That is why the model
+is not wrapped in ``DistributedDataParallel``, which would average them before.
+"""
+
+from __future__ import annotations
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+
+def sum_over_ranks(fabric: Fabric, tensor: Tensor) -> Tensor:
+    """The sum of a tensor over all ranks; no gradient flows through it."""
+    if fabric.world_size == 1:
+        return tensor
+    total = fabric.all_reduce(tensor.detach().clone(), reduce_op="sum")
+    if not isinstance(total, Tensor):
+        raise TypeError(f"all_reduce gave a {type(total).__name__}")
+    return total
+
+
+def average_gradients(fabric: Fabric, model: nn.Module) -> None:
+    """Replace the gradients by their mean over all ranks, in one message.
+
+    A parameter without gradient here takes part with zeros if it has one elsewhere, and keeps None otherwise.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    here = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    used = sum_over_ranks(fabric, here).tolist()
+    shared = [p for p, count in zip(parameters, used, strict=True) if count]
+    if not shared:
+        return
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in shared])
+    mean = sum_over_ranks(fabric, flat) / fabric.world_size
+    for parameter, part in zip(shared, mean.split([p.numel() for p in shared]), strict=True):
+        parameter.grad = part.view_as(parameter).clone()
+
+
+def with_value(graded: Tensor, value: Tensor) -> Tensor:
+    """The number ``value`` with the gradient of ``graded``: ``graded + (value - graded).detach()`` without rounding."""
+    seen: Tensor = _WithValue.apply(graded, value)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return seen
+
+
+class _WithValue(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, graded: Tensor, value: Tensor) -> Tensor:
+        return value.detach().clone()
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None

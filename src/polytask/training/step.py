@@ -1,0 +1,182 @@
+"""One optimizer step: forward, losses in their units, balancing, backward, update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from polytask.balancing.balancer import Balancer
+from polytask.batch import Batch, TaskLosses
+from polytask.nets.model import Model, Outputs
+from polytask.tasks.task import labelled
+from polytask.training.options import TrainingOptions, lr_factor
+from polytask.training.ranks import average_gradients, sum_over_ranks, with_value
+from polytask.training.tally import Tally
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimizer step did.
+
+    :param losses: of the tasks that took part, in the units that the balancer saw; None if nothing was updated.
+    :param weights: ``(T,)``: what the balancer gave them.
+    :param bad: tasks that were left out because their loss was not finite.
+    """
+
+    losses: TaskLosses | None
+    weights: Tensor
+    bad: tuple[str, ...] = ()
+    is_empty: bool = False
+    """No row carries a label: there was nothing to learn."""
+
+
+NOTHING = torch.empty(0)
+
+
+class Stepper:
+    """Takes optimizer steps.
+
+    :param fabric: launched; it knows devices, precision and ranks.
+    :param model: on its device, with the loss units it was built with.
+    :param task_weights: task -> ``task.weight``. The balancer sees losses without it; their gradients carry it, so no
+        balancer can undo it.
+    :param tally: where losses and weights are summed over the epoch.
+    :param total: optimizer steps of the whole run, for the learning-rate schedule.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: Model,
+        optimizer: Optimizer,
+        balancer: Balancer,
+        task_weights: Sequence[float],
+        tally: Tally,
+        options: TrainingOptions,
+        total: int,
+    ) -> None:
+        self.fabric = fabric
+        self.model = model
+        self.optimizer = optimizer
+        self.balancer = balancer
+        self.tally = tally
+        self.options = options
+        self.total = total
+        self._steps = fabric.setup_optimizers(optimizer)
+        self._weights = torch.tensor(list(task_weights), device=fabric.device)
+        self._is_weighted = any(weight != 1.0 for weight in task_weights)
+        self._is_scheduled = options.schedule != "constant" or options.warmup > 0
+        self._moves = fabric.device.type != "cpu"
+        self._has_scaler = options.precision == "16-mixed"
+        self._shared = model.shared_parameters()
+
+    def __call__(self, batches: Sequence[Batch], step: int) -> StepResult:
+        """One update from one batch, or from several when gradients are accumulated.
+
+        :param step: optimizer steps before this one.
+        """
+        if self._is_scheduled:
+            self.set_lr(self.options.lr * lr_factor(step, self.total, self.options))
+        own = [batch.to(self.fabric.device) for batch in batches] if self._moves else batches
+        totals = self._labelled_rows(own) if len(own) > 1 else None
+        done = [self._backward(batch, totals) for batch in own]
+        bad = tuple(dict.fromkeys(name for result in done for name in result.bad))
+        taken = [result for result in done if result.losses is not None]
+        if not taken or not self._update():
+            self.optimizer.zero_grad()
+            return StepResult(None, NOTHING, bad, is_empty=all(result.is_empty for result in done))
+        for result in taken:
+            if result.losses is not None:
+                self.tally.add(result.losses, result.weights)
+        last = taken[-1] if len(taken) == 1 else self._joined(taken)
+        return StepResult(last.losses, last.weights, bad)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate now."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of all parameters."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _backward(self, batch: Batch, totals: Tensor | None) -> StepResult:
+        with self.fabric.autocast():
+            outputs = self.model(batch.inputs)
+        losses, bad = self._losses(outputs, batch, totals, ())
+        if bad:  # the graph of the outputs is still there: only heads and losses are computed again
+            losses, worse = self._losses(outputs, batch, totals, bad)
+            if worse:
+                return StepResult(None, NOTHING, bad)
+        if not losses.names:
+            return StepResult(None, NOTHING, bad, is_empty=not bad)
+        record = self.balancer.backward(losses, self._shared, backward=self.fabric.backward)
+        return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
+
+    def _losses(
+        self, outputs: Outputs, batch: Batch, totals: Tensor | None, skip: tuple[str, ...]
+    ) -> tuple[TaskLosses, tuple[str, ...]]:
+        """The losses of the present tasks as the balancer sees them, and which of them are not finite.
+
+        Value: the mean over the labelled rows of this batch, on all ranks. Gradient: that of
+        ``weight * sum over own rows / labelled rows of the whole step``, times the number of ranks.
+        """
+        sums, counts = self.model.loss_sums(outputs, batch.targets, skip)
+        world = self.fabric.world_size
+        joint, rows = sums, counts
+        if world > 1:
+            joint, rows = sum_over_ranks(self.fabric, torch.stack([sums.detach(), counts.to(sums.dtype)])).unbind()
+        names, bad = self.model.tasks, ()
+        here, finite = torch.stack([rows > 0, joint.detach().isfinite()]).tolist()  # the one wait for the device
+        if not all(finite):
+            bad = tuple(name for name, good in zip(names, finite, strict=True) if not good)
+        weights = self._weights
+        if not all(here):  # cut before dividing: 0/0 of an absent task would reach the gradients as NaN
+            names = tuple(name for name, present in zip(names, here, strict=True) if present)
+            index = self.tally.index(names)
+            sums, joint, rows, weights = (x.index_select(0, index) for x in (sums, joint, rows, weights))
+            totals = None if totals is None else totals.index_select(0, index)
+        values = joint / rows
+        if self._is_weighted or totals is not None or world > 1:
+            values = with_value(sums * (world / (rows if totals is None else totals)), values / weights)
+        return TaskLosses(names, values, rows), bad
+
+    def _labelled_rows(self, batches: Sequence[Batch]) -> Tensor:
+        """``(T,)``: labelled rows of each task in all batches of this step, on all ranks; at least 1."""
+        tasks = self.model.tasks
+        here = torch.stack([sum((labelled(b.targets[t]).sum() for b in batches), torch.tensor(0)) for t in tasks])
+        return sum_over_ranks(self.fabric, here.to(self.fabric.device, torch.float32)).clamp(min=1)
+
+    def _update(self) -> bool:
+        """Apply the gradients; False if they are not finite, and then nothing has changed."""
+        if self.fabric.world_size > 1:
+            average_gradients(self.fabric, self.model)
+        self.fabric.strategy.precision.unscale_gradients(self.optimizer)
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        good = math.isfinite(float(norm))
+        if good and self.options.clip_norm is not None:
+            clip_grads_with_norm_(parameters, self.options.clip_norm, norm)
+        if good or self._has_scaler:  # the scaler skips by itself, and must be told to lower its scale
+            self._steps.step()
+            self.optimizer.zero_grad()
+        return good
+
+    def _joined(self, parts: Sequence[StepResult]) -> StepResult:
+        """Accumulated batches as one: mean losses by labelled row, mean weights by batch."""
+        whole = Tally(self.model.tasks, self.fabric.device)
+        for part in parts:
+            if part.losses is not None:
+                whole.add(part.losses, part.weights)
+        present = whole.sums[1] > 0
+        names = tuple(name for name, here in zip(whole.tasks, present.tolist(), strict=True) if here)
+        sums = whole.sums[:, present].float()
+        return StepResult(TaskLosses(names, sums[0] / sums[1], sums[1]), sums[2] / sums[3])

@@ -1,0 +1,241 @@
+"""One training from an encoded table to a trained model: what :class:`Learner` and comparisons are built on."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from polytask.balancing.balancer import Balancer
+from polytask.balancing.contract import Method
+from polytask.batch import InputSpec
+from polytask.data.batches import Batches
+from polytask.data.sampling.sampler import Sampler
+from polytask.data.table import Table
+from polytask.errors import ConfigError
+from polytask.nets.encoders.encoder import Encoder
+from polytask.nets.model import Model
+from polytask.nets.sharing.sharing import Sharing
+from polytask.record.run import EpochRecord
+from polytask.tasks.task import Target
+from polytask.training.checkpoint import load_checkpoint, save_checkpoint
+from polytask.training.events import Event, Listener, LossSkipped, RunFinished
+from polytask.training.loop import Job, Save, train
+from polytask.training.optimizer import build_optimizer
+from polytask.training.options import TrainingOptions
+from polytask.training.parts import Part
+from polytask.training.progress import Progress
+from polytask.training.selection import Selection
+from polytask.training.step import Stepper
+from polytask.training.tally import Tally
+from polytask.training.validation import Validator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and how; everything but data and seed."""
+
+    encoder: Encoder
+    sharing: Sharing
+    balancer: Method
+    sampler: Sampler
+    options: TrainingOptions
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    :param parts: the kept models, each with the tasks it answers for: one, or several with ``keep="per_task"``.
+    :param best_epoch: from 1: best mean gain of the primary tasks; the last epoch if none could be scored.
+    :param best_epoch_per_task: only tasks that could be scored.
+    :param seconds: of training and validation.
+    :param steps: optimizer steps.
+    :param reason: why the loop ended.
+    :param parameters: trainable numbers of one model.
+    """
+
+    parts: tuple[Part, ...]
+    history: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_epoch_per_task: dict[str, int]
+    seconds: float
+    steps: int
+    reason: str
+    parameters: int
+
+    @property
+    def model(self) -> Model:
+        """The model, when there is one for all tasks; else the first."""
+        return self.parts[0].model
+
+
+def train_model(
+    table: Table,
+    spec: InputSpec,
+    targets: Sequence[Target],
+    recipe: Recipe,
+    *,
+    train_rows: Tensor | None = None,
+    validation: Table | Tensor | None = None,
+    seed: int | None = None,
+    listeners: Sequence[Listener] = (),
+    run: Path | None = None,
+) -> Trained:
+    """Train one model on encoded rows. The same arguments give the same weights, bit for bit on a CPU.
+
+    :param table: encoded rows; it may hold labels of more tasks than ``targets``.
+    :param targets: the tasks to train.
+    :param train_rows: row numbers of ``table``, ascending; default: all.
+    :param validation: row numbers of ``table``, ascending, or a table; None: no selection, the last epoch is kept.
+    :param seed: default ``recipe.options.seed``.
+    :param listeners: called with every event, in the first process only.
+    :param run: folder for checkpoints; if it holds one, training goes on from there.
+    :raises polytask.errors.TrainingError: a loss was not finite too often in a row.
+    """
+    options, seed = recipe.options, recipe.options.seed if seed is None else seed
+    fabric = launch(options)
+    train_table = table if train_rows is None else table.take(train_rows)
+    held_out = table.take(validation) if isinstance(validation, Tensor) else validation
+    with _own_randomness(seed, fabric), _threads(options.threads):
+        units = loss_units(train_table, targets, normalise=options.normalise_losses)
+        model = Model(spec, targets, recipe.encoder, recipe.sharing, units)
+        fabric.to_device(model)
+        batches = _batches(train_table, recipe.sampler, options, seed, fabric)
+        total = math.ceil(batches.steps / options.accumulate) * options.epochs
+        stepper = Stepper(
+            fabric,
+            model,
+            build_optimizer(model, options, fabric.device),
+            Balancer(recipe.balancer, tasks=model.tasks, seed=seed),
+            [target.task.weight for target in targets],
+            Tally(model.tasks, fabric.device),
+            options,
+            min(total, options.max_steps or total),
+        )
+        torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
+        progress = (load_checkpoint(run, stepper) if run is not None else None) or _start(targets, options)
+        validator = Validator(held_out, targets, units, options.select_by)
+        job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress))
+        finished = _listen(train(job), listeners if fabric.is_global_zero else ())
+        return _trained(model, targets, recipe, progress, finished)
+
+
+def launch(options: TrainingOptions) -> Fabric:
+    """Fabric for these options, launched."""
+    fabric = Fabric(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        strategy=options.strategy,
+        precision=options.precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def loss_units(table: Table, targets: Sequence[Target], *, normalise: bool = True) -> dict[str, float]:
+    """Task -> the unit of its loss: the size of the best constant predictor's loss on these rows.
+
+    1 where that is 0 or unknown, and for all tasks without ``normalise``.
+    """
+    if not normalise:
+        return {target.task.name: 1.0 for target in targets}
+    sizes = {t.task.name: abs(t.reference_loss(table.labels(t.task.name))) for t in targets}
+    return {name: size if math.isfinite(size) and size > 1e-8 else 1.0 for name, size in sizes.items()}
+
+
+def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:
+    world = fabric.world_size
+    if options.batch_size % world:
+        raise ConfigError(
+            f"expected a multiple of the {world} processes, found {options.batch_size}.",
+            where="training.batch_size",
+            do="batch_size counts the rows of all devices together.",
+        )
+    share = options.batch_size // world
+    return Batches(table, sampler, share, seed, options.epochs, rank=fabric.global_rank, world=world)
+
+
+def _start(targets: Sequence[Target], options: TrainingOptions) -> Progress:
+    primary = tuple(t.task.name for t in targets if t.task.role == "primary")
+    return Progress(Selection(primary or tuple(t.task.name for t in targets), options.keep == "per_task"))
+
+
+def _saver(run: Path | None, stepper: Stepper, progress: Progress) -> Save | None:
+    if run is None or not stepper.fabric.is_global_zero:
+        return None
+    return lambda: save_checkpoint(run, stepper, progress)
+
+
+def _listen(events: Iterator[Event], listeners: Sequence[Listener]) -> RunFinished:
+    warned: set[str | None] = set()
+    finished: RunFinished | None = None
+    for event in events:
+        for listener in listeners:
+            listener(event)
+        if isinstance(event, LossSkipped) and event.task not in warned:
+            warned.add(event.task)
+            warnings.warn(_skip_message(event), stacklevel=3)
+        if isinstance(event, RunFinished):
+            finished = event
+    if finished is None:
+        raise RuntimeError("the loop ended without saying so")
+    return finished
+
+
+def _skip_message(event: LossSkipped) -> str:
+    what = f"the loss of task {event.task!r}" if event.task else "the gradient"
+    left_out = "this task is left out of such steps" if event.task else "such steps change nothing"
+    return f"{what} is not finite at epoch {event.epoch}, step {event.step}; {left_out}, which are counted."
+
+
+def _trained(
+    model: Model, targets: Sequence[Target], recipe: Recipe, progress: Progress, finished: RunFinished
+) -> Trained:
+    model.to("cpu").eval()
+    kept = progress.selection.kept(model.tasks)
+    by_name = {target.task.name: target for target in targets}
+    parts = []
+    for epoch, tasks in sorted(kept.items()):
+        own = model if len(kept) == 1 else copy.deepcopy(model)
+        own.load_state_dict(progress.kept[epoch])
+        name = "model" if len(kept) == 1 else f"epoch-{epoch}"
+        parts.append(Part(name, tuple(by_name[t] for t in tasks), recipe.encoder, recipe.sharing, own))
+    return Trained(
+        tuple(parts),
+        tuple(progress.history),
+        finished.best_epoch,
+        dict(finished.best_epoch_per_task),
+        finished.seconds,
+        finished.steps,
+        finished.reason,
+        sum(p.numel() for p in model.parameters()),
+    )
+
+
+@contextmanager
+def _own_randomness(seed: int, fabric: Fabric) -> Iterator[None]:
+    """Initial weights and dropout draw from PyTorch's own generators: seed them here, and put them back after."""
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
