@@ -1,1 +1,28 @@
-"""TODO."""
+"""Data: from tables of the user to batches of tensors."""
+
+from polytask.data.batches import Batches
+from polytask.data.columns import COLUMNS
+from polytask.data.infer import Note
+from polytask.data.options import SchemaOptions
+from polytask.data.pieces import Frame, sample
+from polytask.data.sampling import SAMPLERS
+from polytask.data.sampling.sampler import Sampler
+from polytask.data.schema import Schema
+from polytask.data.sources import Source, read, scan
+from polytask.data.table import Table
+
+__all__ = [
+    "COLUMNS",
+    "SAMPLERS",
+    "Batches",
+    "Frame",
+    "Note",
+    "Sampler",
+    "Schema",
+    "SchemaOptions",
+    "Source",
+    "Table",
+    "read",
+    "sample",
+    "scan",
+]
