@@ -79,7 +79,7 @@ class _Writer:
         ]
         lines = [max((row[i].cell_len for row in rows), default=0) for i in range(len(columns))]
         least = [lines[i] if column.whole else min(words[i], 24) for i, column in enumerate(columns)]
-        if sum(least) + 3 * len(columns) > self.width:
+        if sum(least) + 2 * len(columns) + 2 > self.width:
             least = [min(word, 12) for word in words]
         for column, width in zip(columns, least, strict=True):
             justify: Literal["left", "right"] = "right" if column.right else "left"

@@ -1,0 +1,1 @@
+"""One chart per file: a function from a record to :class:`~polytask.report.charts.chart.Chart`."""

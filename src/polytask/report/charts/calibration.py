@@ -1,0 +1,42 @@
+"""Calibration of a classifier: observed share against predicted probability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polytask.record.compare import CompareRecord, TaskFacts
+from polytask.report.charts.chart import FOCUS, MUTED, Chart, altair, contender_colours, finish, focus
+from polytask.report.charts.diagnostics import TIPS, diagnostic_rows
+
+HEIGHT = 220
+
+
+def calibration(record: CompareRecord, task: TaskFacts) -> Chart | None:
+    """A line per contender; on the diagonal, predicted probabilities can be taken at their word."""
+    rows = diagnostic_rows(record, task.name, "calibration")
+    if not rows:
+        return None
+    worst: dict[str, float] = {}
+    for row in rows:
+        worst[row["c"]] = max(worst.get(row["c"], 0.0), abs(row["y"] - row["x"]))
+    titles = {c.name: c.title for c in record.contenders}
+    text = "; ".join(f"{titles.get(name, name)}: largest gap {gap:.2f}" for name, gap in worst.items())
+    top = max(0.1, *(row["x"] for row in rows), *(row["y"] for row in rows))
+    return Chart(task.name, finish(_draw(record, rows, top), HEIGHT), f"Calibration of {task.name}. {text}.")
+
+
+def _draw(record: CompareRecord, rows: list[dict[str, Any]], top: float) -> Any:
+    alt = altair()
+    scale = alt.Scale(domain=[0, min(1.0, 1.05 * top)])
+    x = alt.X("x:Q", title="predicted", scale=scale, axis=alt.Axis(format="%", tickCount=4, grid=False))
+    y = alt.Y("y:Q", title=None, scale=scale, axis=alt.Axis(format="%", tickCount=4))
+    colour = alt.Color("c:N", scale=contender_colours(record), legend=None)
+    seen = alt.condition(FOCUS, alt.value(1), alt.value(0.06))
+    ideal = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+    base = alt.Chart(alt.Data(values=rows))
+    tips = [alt.Tooltip(f"{key}:N", title=title) for key, title in TIPS.items()]
+    return alt.layer(
+        ideal.mark_line(color=MUTED, strokeWidth=1, strokeDash=[3, 3], clip=True).encode(x=x, y=y),
+        base.mark_line(strokeWidth=2, clip=True).encode(x=x, y=y, color=colour, opacity=seen),
+        base.mark_point(size=36, filled=True, clip=True).encode(x=x, y=y, color=colour, opacity=seen, tooltip=tips),
+    ).add_params(focus())

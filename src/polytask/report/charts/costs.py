@@ -1,0 +1,56 @@
+"""What each contender costs, as a multiple of the baseline."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from polytask.record.compare import CompareRecord
+from polytask.report.charts.chart import FOCUS, INK, Chart, altair, contender_colours, finish, focus, plain
+from polytask.report.phrases import times
+from polytask.report.reading import baseline, cost_of
+from polytask.report.tables import QUANTITIES
+
+STEP = 30
+
+
+def costs(record: CompareRecord) -> Chart | None:
+    """One row per quantity, one dot per contender, on a logarithmic axis; None when nothing can be divided."""
+    reference = cost_of(record, record.baseline)
+    if reference is None:
+        return None
+    rows: list[dict[str, Any]] = [
+        {"c": contender.name, "who": contender.title, "q": quantity, "r": plain(read(cost) / read(reference), 4)}
+        for quantity, read, _ in QUANTITIES
+        for contender in record.contenders
+        if contender.name != record.baseline and (cost := cost_of(record, contender.name)) is not None
+        if isfinite(read(cost)) and read(cost) > 0 and isfinite(read(reference)) and read(reference) > 0
+    ]
+    if not rows:
+        return None
+    for row in rows:
+        row["says"] = f"×{times(row['r'])}"
+    order = list(dict.fromkeys(row["q"] for row in rows))
+    text = "; ".join(f"{row['who']}: {row['q']} {row['says']}" for row in rows)
+    title = f"Multiple of {baseline(record).title}"
+    return Chart(title, finish(_draw(record, rows, order), STEP * len(order)), f"Costs as multiples. {text}.")
+
+
+def _draw(record: CompareRecord, rows: list[dict[str, Any]], order: list[str]) -> Any:
+    alt = altair()
+    low, high = min(1.0, *(row["r"] for row in rows)), max(1.0, *(row["r"] for row in rows))
+    scale = alt.Scale(type="log", domain=[low / 1.3, high * 1.3], nice=False)
+    axis = alt.Axis(title="multiple of the baseline (left of 1 = cheaper)", tickCount=5, format="~g")
+    x = alt.X("r:Q", scale=scale, axis=axis)
+    y = alt.Y("q:N", sort=order, title=None, axis=alt.Axis(labelLimit=140, domain=False, ticks=False))
+    tips = [
+        alt.Tooltip("who:N", title="contender"),
+        alt.Tooltip("q:N", title="cost"),
+        alt.Tooltip("says:N", title="times"),
+    ]
+    base = alt.Chart(alt.Data(values=rows))
+    colour = alt.Color("c:N", scale=contender_colours(record), legend=None)
+    seen = alt.condition(FOCUS, alt.value(1), alt.value(0.1))
+    one = alt.Chart(alt.Data(values=[{}])).mark_rule(color=INK).encode(x=alt.datum(1))
+    dots = base.mark_point(size=110, filled=True).encode(x=x, y=y, color=colour, opacity=seen, tooltip=tips)
+    return alt.layer(one, dots).add_params(focus())
