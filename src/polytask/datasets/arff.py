@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
 from polytask.errors import DataError
+
+Cell: TypeAlias = float | str | None
 
 ATTRIBUTE = re.compile(r"""@attribute\s+("[^"]*"|'[^']*'|\S+)\s+(\{.*\}|\w+)""", re.IGNORECASE)
 NUMERIC = frozenset({"numeric", "real", "integer"})
@@ -26,22 +30,24 @@ def read_arff(path: Path) -> pl.DataFrame:
     :raises polytask.errors.DataError: no data, another kind of attribute, sparse rows, or a row of another length.
     """
     kinds: dict[str, str] = {}
-    rows: list[list[str | None]] = []
+    rows: list[list[Cell]] = []
     in_data = False
     for number, raw in enumerate(read_text(path).splitlines(), start=1):
         line = raw.strip()
         if not line or line.startswith("%"):
             continue
         if in_data:
-            rows.append(_row(line, len(kinds), f"{path}, line {number}"))
+            rows.append(_row(line, kinds, f"{path}, line {number}"))
         elif line.lower().startswith("@attribute"):
             name, kind = _attribute(line, f"{path}, line {number}")
+            if name in kinds:
+                raise DataError(f"found a second attribute named {name!r}.", where=f"{path}, line {number}")
             kinds[name] = kind
         in_data = in_data or line.lower().startswith("@data")
     if not kinds or not rows:
         raise DataError("expected attributes and rows of an ARFF file, found none.", where=str(path))
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(kinds, pl.String), orient="row")
-    return frame.with_columns(pl.col(name).cast(pl.Float64) for name, kind in kinds.items() if kind == "numeric")
+    types = {name: pl.Float64() if kind == "numeric" else pl.String() for name, kind in kinds.items()}
+    return pl.DataFrame(rows, schema=types, orient="row")
 
 
 def _attribute(line: str, where: str) -> tuple[str, str]:
@@ -56,10 +62,21 @@ def _attribute(line: str, where: str) -> tuple[str, str]:
     raise DataError(f"expected a numeric or nominal attribute, found {match[2]!r}.", where=where)
 
 
-def _row(line: str, width: int, where: str) -> list[str | None]:
+def _row(line: str, kinds: Mapping[str, str], where: str) -> list[Cell]:
     if line.startswith("{"):
         raise DataError("expected a dense row, found a sparse one.", where=where)
     cells = [cell.strip().strip("'\"") for cell in line.split(",")]
-    if len(cells) != width:
-        raise DataError(f"expected {width} values, found {len(cells)}.", where=where)
-    return [None if cell == "?" else cell for cell in cells]
+    if len(cells) != len(kinds):
+        raise DataError(f"expected {len(kinds)} values, found {len(cells)}.", where=where)
+    return [_cell(cell, name, kind, where) for cell, (name, kind) in zip(cells, kinds.items(), strict=True)]
+
+
+def _cell(cell: str, name: str, kind: str, where: str) -> Cell:
+    if cell == "?":
+        return None
+    if kind == "nominal":
+        return cell
+    try:
+        return float(cell)
+    except ValueError:
+        raise DataError(f"expected a number for {name!r}, found {cell!r}.", where=where) from None

@@ -101,6 +101,9 @@ def download(file: File, path: Path, *, timeout: float = TIMEOUT) -> None:
         try:
             with urllib.request.urlopen(file.url, timeout=timeout) as answer, part.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)
+                promised = answer.headers.get("Content-Length")
+            if promised is not None and part.stat().st_size != int(promised):  # urllib does not mind a cut-off answer
+                raise ConnectionError(f"the connection broke after {part.stat().st_size} of {promised} bytes")
         except (urllib.error.URLError, HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise DataError(

@@ -34,7 +34,8 @@ ORIGIN = Origin(
     source="UCI Machine Learning Repository, test part of https://archive.ics.uci.edu/dataset/80; "
     "read from the PyPI package scikit-learn",
     licence="CC BY 4.0 (UCI)",
-    attribution="E. Alpaydin, C. Kaynak. Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998.",
+    attribution="E. Alpaydin, C. Kaynak. Optical Recognition of Handwritten Digits. UCI Machine Learning "
+    "Repository, 1998.",
     collection="Forms filled in by 13 people, none of them among the writers of the source's training part.",
     notes=(
         "`odd` and `five_or_more` follow from `digit`: related tasks made by us to try sharing out, not three "

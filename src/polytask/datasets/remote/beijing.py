@@ -62,7 +62,7 @@ ORIGIN = Origin(
     licence="CC BY 4.0 (UCI)",
     attribution="S. Zhang, B. Guo, A. Dong, J. He, Z. Xu, S. X. Chen. Cautionary tales on air-quality improvement in "
     "Beijing. Proceedings of the Royal Society A 2017.",
-    collection="China, March 2013 to February 2017: twelve state-controlled stations, with the nearest weather station.",
+    collection="China, 3/2013 to 2/2017: twelve state-controlled stations and the weather stations next to them.",
     notes=(
         "Split by `time`: neighbouring hours are nearly copies of each other, so a random split flatters every model.",
         "The pollutants are targets only; none is a feature of another. Past values are not made into features.",

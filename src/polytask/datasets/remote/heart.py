@@ -47,7 +47,8 @@ def read_site(path: Path, site: str) -> pl.DataFrame:
     )
     rows = frame.filter(pl.col("site") == site).drop("site") if joint else frame
     label = (pl.col("num") > 0).cast(pl.Int64).alias(f"disease_{site}")
-    return rows.select(pl.lit(site).alias("site"), *FEATURES, label)
+    impossible = [pl.when(pl.col(c) > 0).then(pl.col(c)).alias(c) for c in ("chol", "trestbps")]
+    return rows.with_columns(*impossible).select(pl.lit(site).alias("site"), *FEATURES, label)
 
 
 def read(files: Mapping[str, Path]) -> Dataset:
@@ -62,12 +63,14 @@ ORIGIN = Origin(
     title="Heart disease in four hospitals: one table and one task each",
     source="UCI Machine Learning Repository, https://archive.ics.uci.edu/dataset/45/heart+disease",
     licence="CC BY 4.0 (UCI)",
-    attribution="A. Janosi, W. Steinbrunn, M. Pfisterer, R. Detrano. Heart Disease. UCI Machine Learning Repository, 1989.",
+    attribution="A. Janosi, W. Steinbrunn, M. Pfisterer, R. Detrano. Heart Disease. UCI Machine Learning "
+    "Repository, 1989.",
     collection="Cleveland (US), Budapest (Hungary), Zurich and Basel (Switzerland), Long Beach (US), 1980s.",
     notes=(
         "A label is 1 when the source's `num` (0 to 4) is above 0; the Hungarian file knows 0 and 1 only.",
-        "Hospitals differ in what they measured: `ca`, `thal` and `slope` are mostly missing outside Cleveland. "
-        "Cholesterol is written as 0 all through the Swiss file; it is kept as it stands.",
+        "Hospitals differ in what they measured: `ca` is almost never known outside Cleveland, `thal` and `slope` "
+        "often not. A cholesterol or blood pressure of 0 (cholesterol: all of Switzerland, a quarter of Long Beach) is "
+        "taken as missing.",
         "The missing rate of a label is counted in its hospital's table.",
     ),
 )

@@ -36,8 +36,8 @@ ORIGIN = Origin(
     title="Parkinson's telemonitoring: motor and total UPDRS from voice measures",
     source="UCI Machine Learning Repository, https://archive.ics.uci.edu/dataset/189/parkinsons+telemonitoring",
     licence="CC BY 4.0 (UCI)",
-    attribution="A. Tsanas, M. Little, P. McSharry, L. Ramig. Accurate telemonitoring of Parkinson's disease progression "
-    "by non-invasive speech tests. IEEE Transactions on Biomedical Engineering 2010.",
+    attribution="A. Tsanas, M. Little, P. McSharry, L. Ramig. Accurate telemonitoring of Parkinson's disease "
+    "progression by non-invasive speech tests. IEEE Transactions on Biomedical Engineering 2010.",
     collection="United States: 42 people with early Parkinson's disease, recorded at home over six months.",
     notes=(
         "Split by `subject`, never at random: a patient has some 140 recordings.",

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from polytask.datasets.dataset import Dataset, Origin
 from polytask.datasets.entry import Packaged
+from polytask.datasets.packaged.nhanes.columns import (
+    ANSWERED,
+    BODY_FAT,
+    DIABETES,
+    GENERAL_HEALTH,
+    HOUSEHOLD_SIZE,
+    LEFT_OUT,
+    LEVELS,
+    MEASURED,
+    MILITARY,
+    NUMBERS,
+)
 from polytask.tasks.binary import Binary
 from polytask.tasks.ordinal import Ordinal
 from polytask.tasks.regression import Regression
@@ -19,74 +32,7 @@ YOUNGEST = 12
 ZERO = 1e-70
 """The package's source stores 0 as 5.4e-79: anything nearer to 0 than this is 0."""
 
-NUTRIENTS = {
-    "energy_kcal": "EnergyKcal",
-    "protein_g": "ProteinGm",
-    "carbohydrate_g": "CarbohydrateGm",
-    "sugars_g": "TotalSugarsGm",
-    "fibre_g": "DietaryFiberGm",
-    "fat_g": "TotalFatGm",
-    "saturated_fat_g": "TotalSaturatedFattyAcidsGm",
-    "monounsaturated_fat_g": "TotalMonounsaturatedFattyAcidsGm",
-    "polyunsaturated_fat_g": "TotalPolyunsaturatedFattyAcidsGm",
-    "cholesterol_eaten_mg": "CholesterolMg",
-    "alcohol_g": "AlcoholGm",
-}
-
-NUMBERS = {
-    "age": "AgeInYearsAtScreening",
-    "household_income": "AnnualHouseholdIncome",
-    "income_to_poverty": "RatioOfFamilyIncomeToPoverty",
-    "insured": "CoveredByHealthInsurance",
-    **{f"{ours}_day{day}": f"{theirs}_DR{day}TOT" for day in (1, 2) for ours, theirs in NUTRIENTS.items()},
-    "meals_away_from_home": "OfMealsNotHomePrepared",
-    "meals_fast_food": "OfMealsFromFastFoodOrPizzaPlace",
-    "ready_to_eat_foods": "OfReadytoeatFoodsInPast30Days",
-    "frozen_meals": "OfFrozenMealspizzaInPast30Days",
-    "vigorous_work": "VigorousWorkActivity",
-    "moderate_work": "ModerateWorkActivity",
-    "walks_or_cycles": "WalkOrBicycle",
-    "vigorous_recreation": "VigorousRecreationalActivities",
-    "moderate_recreation": "ModerateRecreationalActivities",
-    "sedentary_minutes": "MinutesSedentaryActivity",
-    "smoked_100_cigarettes": "SmokedAtLeast100CigarettesInLife",
-    "smoked_last_5_days": "SmokedTobaccoLast5Days",
-    "difficulty_hearing": "HaveSeriousDifficultyHearing",
-    "difficulty_seeing": "HaveSeriousDifficultySeeing",
-    "difficulty_concentrating": "HaveSeriousDifficultyConcentrating",
-    "difficulty_walking": "HaveSeriousDifficultyWalking",
-    "difficulty_dressing": "HaveDifficultyDressingOrBathing",
-    "pulse": "60SecPulse30SecPulse2",
-    "height_cm": "StandingHeightCm",
-    "blood_lead": "BloodLeadUgdl",
-    "blood_cadmium": "BloodCadmiumUgl",
-    "blood_mercury": "BloodMercuryTotalUgl",
-    "blood_selenium": "BloodSeleniumUgl",
-    "blood_manganese": "BloodManganeseUgl",
-}
-
-LEVELS = {
-    "sex": "Gender",
-    "ethnicity": "RacehispanicOriginWNhAsian",
-    "education": "EducationLevelAdults20",
-    "school_grade": "EducationLevelChildrenyouth619",
-    "marital_status": "MaritalStatus",
-    "milk": "Past30DayMilkProductConsumption",
-    "salt_at_table": "HowOftenAddSaltToFoodAtTable",
-    "smokes_now": "DoYouNowSmokeCigarettes",
-}
-
 FEATURES = (*NUMBERS, "household_size", "military", *LEVELS)
-
-MEASURED = {
-    "bmi": "BodyMassIndexKgm2",
-    "cholesterol": "TotalCholesterolMgdl",
-    "hdl": "DirectHdlcholesterolMgdl",
-    "hba1c": "Glycohemoglobin",
-    "systolic": "SystolicBloodPres2NdRdgMmHg",
-}
-
-ANSWERED = {"trouble_sleeping": "EverToldDoctorHadTroubleSleeping", "asthma": "EverBeenToldYouHaveAsthma"}
 
 HEALTH = {"Poor?": "poor", "Fair or": "fair", "Good": "good", "Very good": "very good", "Excellent": "excellent"}
 """The source's level names, two of them cut off, worst first."""
@@ -96,9 +42,6 @@ TASKS = (
     *(Binary(name, metric="log_loss") for name in ("diabetes", *ANSWERED)),
     Ordinal("general_health", levels=tuple(HEALTH.values()), metric="mae"),
 )
-
-BODY_FAT = Regression("body_fat", metric="mse")
-"""An optional tenth task, half of its labels missing: :func:`with_body_fat` adds it."""
 
 CAPS = {"meals_away_from_home": 21, "meals_fast_food": 21, "ready_to_eat_foods": 90, "frozen_meals": 90}
 """Largest count that is one; 5555 or 6666 mean "more", 7777 and 9999 mean refused or not known."""
@@ -127,13 +70,9 @@ def targets() -> list[pl.Expr]:
     yes_or_no = {"0": 0.0, "1": 1.0}  # "Borderline" is neither: missing
     return [
         *(number(ours, source) for ours, source in (MEASURED | ANSWERED).items()),
-        pl.col("DoctorToldYouHaveDiabetes")
-        .replace_strict(yes_or_no, default=None, return_dtype=pl.Float64)
-        .alias("diabetes"),
-        pl.col("GeneralHealthCondition")
-        .replace_strict(HEALTH, default=None, return_dtype=pl.String)
-        .alias("general_health"),
-        number("body_fat", "TotalPercentFat"),
+        pl.col(DIABETES).replace_strict(yes_or_no, default=None, return_dtype=pl.Float64).alias("diabetes"),
+        pl.col(GENERAL_HEALTH).replace_strict(HEALTH, default=None, return_dtype=pl.String).alias("general_health"),
+        number("body_fat", BODY_FAT),
     ]
 
 
@@ -143,8 +82,8 @@ def read(package: Path) -> Dataset:
     people = pl.read_csv(path, separator="\t", infer_schema_length=None).filter(
         pl.col("AgeInYearsAtScreening") >= YOUNGEST
     )
-    household = pl.col("TotalNumberOfPeopleInTheHousehold").str.slice(0, 1).cast(pl.Float64)
-    military = pl.col("ServedActiveDutyInUsArmedForces").cast(pl.Float64, strict=False)
+    household = pl.col(HOUSEHOLD_SIZE).str.slice(0, 1).cast(pl.Float64)
+    military = pl.col(MILITARY).cast(pl.Float64, strict=False)
     frame = people.select(
         *(number(ours, source) for ours, source in NUMBERS.items()),
         household.alias("household_size"),
@@ -155,14 +94,17 @@ def read(package: Path) -> Dataset:
     return Dataset("nhanes", frame, TASKS, FEATURES, ORIGIN)
 
 
-def with_body_fat(dataset: Dataset) -> Dataset:
+def with_body_fat(dataset: Dataset, role: Literal["primary", "auxiliary"] = "primary") -> Dataset:
     """The same survey with total body fat (per cent, half of it missing) as a tenth task.
+
+    :param role: ``"auxiliary"`` lets it help the others without a verdict of its own.
 
     >>> from polytask.datasets import load
     >>> with_body_fat(load("nhanes")).tasks[-1].name  # doctest: +SKIP
     'body_fat'
     """
-    return dataclasses.replace(dataset, tasks=(*dataset.tasks, BODY_FAT))
+    fat = Regression("body_fat", metric="mse", role=role)
+    return dataclasses.replace(dataset, tasks=(*dataset.tasks, fat))
 
 
 ORIGIN = Origin(
@@ -177,16 +119,7 @@ ORIGIN = Origin(
     notes=(
         "Rows: the people of 12 years and older; most outcomes are asked or measured from that age on.",
         "Labels are missing where people were not examined or did not answer. Diabetes: 'borderline' is missing.",
-        "Left out because they give `bmi` away: weight, waist, recumbent length, trunk fat, self-reported weight and "
-        "height, attempts and amounts of weight loss.",
-        "Left out because they give `systolic` away: the other systolic readings and all diastolic readings.",
-        "Left out because they give `diabetes` and `hba1c` away: insulin, diabetic pills, prediabetes and risk told by "
-        "a doctor, family history (asked of a part only), age at diagnosis, last A1C level, every special diet.",
-        "Left out because they give `trouble_sleeping` away: bed and wake times, hours of sleep, snoring, daytime "
-        "sleepiness, the depression and anxiety blocks, medication for them.",
-        "Left out as second measures of `general_health`: the self-rated diet and the limitation blocks for adults; "
-        "left out as other diagnoses: arthritis, heart attack, stroke, cancer.",
-        "Left out because few people were asked: infant feeding, school meals, MyPlate, details of smoking and drugs.",
+        *(f"Left out because {reason}: {', '.join(columns.split())}." for reason, columns in LEFT_OUT.items()),
         "Codes: 5.4e-79 is 0; sedentary minutes above 1,440, and counts of 7777 and 9999, are missing; counts of 5555 "
         "and 6666 ('more than 21', 'more than 90') are 22 and 91; \"Don't Know\" is missing. Level names that the "
         "source cuts ('Fair or', 'Poor?') are mended.",
