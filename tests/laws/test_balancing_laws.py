@@ -19,8 +19,14 @@ from polytask.balancing.methods import METHODS
 # Methods whose hyperparameters have no default, with some that are allowed.
 EXAMPLES = {"fixed": {"weights": {"a": 1.0, "b": 0.25, "c": 0.0, "d": 3.0}}}
 
+
 def build(name: str) -> Method:
     return METHODS.build({"name": name, **EXAMPLES.get(name, {})})
+
+
+def obey(method: Method, law: Law) -> None:
+    for case in cases(method):
+        LAWS[law](method, case)
 
 
 def promised() -> list[tuple[str, Law]]:
@@ -42,9 +48,7 @@ def test_contract(name, clause):
 
 @pytest.mark.parametrize(("name", "law"), promised(), ids=lambda value: getattr(value, "name", value))
 def test_law(name, law):
-    method = build(name)
-    for case in cases(method):
-        LAWS[law](method, case)
+    obey(build(name), law)
 
 
 @pytest.mark.parametrize("law", [Law.SIMPLEX, Law.SUM_T, Law.SCALE_FREE, Law.TASK_SCALE_FREE, Law.EQUIVARIANT])
@@ -55,8 +59,7 @@ def test_promises_every_law_that_it_obeys(name, law):
     if law in method.laws:
         return
     with pytest.raises(BrokenPromiseError):
-        for case in cases(method):
-            LAWS[law](method, case)
+        obey(method, law)
 
 
 def test_every_law_has_a_check():

@@ -141,6 +141,7 @@ class Balancer:
         :raises UserError: the state remembers a task that is not among ``tasks``.
         """
         names = snapshot.check_meta(state["meta"], self._header())
+        self._check_known(names, snapshot.PLACE)
         fresh = self._begin(names, torch.zeros(1)) if names else {}
         snapshot.restore(state, fresh, self._memory, self._reuse, self._rng)
 

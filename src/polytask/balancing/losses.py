@@ -71,8 +71,7 @@ def check(names: tuple[str, ...], values: Tensor, method: Method, name: str) -> 
     :param name: the method's name in messages.
     :raises TrainingError: naming the tasks.
     """
-    low = _below(values, method)
-    if math.isfinite(float(values.sum())) and (low is None or not bool(low.any())):
+    if math.isfinite(float(values.sum())) and _inside(method, float(values.min()) if method.domain != "any" else 0.0):
         return
     wild = ~values.isfinite()
     if bool(wild.any()):
@@ -82,7 +81,8 @@ def check(names: tuple[str, ...], values: Tensor, method: Method, name: str) -> 
             do="Leave the task out of this step (the training loop of Polytask does, and counts it), or lower the "
             "learning rate.",
         )
-    if low is not None and bool(low.any()):
+    low = torch.tensor([not _inside(method, loss) for loss in values.tolist()], device=values.device)
+    if bool(low.any()):
         raise TrainingError(
             f"the balancer {name!r} is defined for {method.domain} losses, found {_listing(values, low)}.",
             where=_tasks(names, low),
@@ -91,10 +91,10 @@ def check(names: tuple[str, ...], values: Tensor, method: Method, name: str) -> 
         )
 
 
-def _below(values: Tensor, method: Method) -> Tensor | None:
+def _inside(method: Method, loss: float) -> bool:
     if method.domain == "any":
-        return None
-    return values <= 0 if method.domain == "positive" else values < 0
+        return True
+    return loss > 0 if method.domain == "positive" else loss >= 0
 
 
 def _tasks(names: tuple[str, ...], which: Tensor) -> str:

@@ -33,7 +33,7 @@ def adam(
     first = torch.lerp(first, slope, 1 - b1)
     second = torch.lerp(second, slope * slope, 1 - b2)
     size = (second / _one_minus_power(b2, steps)).sqrt() + 1e-8
-    return value - lr * (first / _one_minus_power(b1, steps)) / size, (first, second, steps)
+    return torch.addcdiv(value, first / _one_minus_power(b1, steps), size, value=-lr), (first, second, steps)
 
 
 def _one_minus_power(b: float, k: Tensor) -> Tensor:
