@@ -2,18 +2,23 @@
 
 from polytask.data.batches import Batches
 from polytask.data.columns import COLUMNS
+from polytask.data.division import split
 from polytask.data.infer import Note
+from polytask.data.leakage import check_leakage
 from polytask.data.options import SchemaOptions
 from polytask.data.pieces import Frame, sample
 from polytask.data.sampling import SAMPLERS
 from polytask.data.sampling.sampler import Sampler
 from polytask.data.schema import Schema
 from polytask.data.sources import Source, read, scan
+from polytask.data.splits import SPLITS
+from polytask.data.splits.split import Split
 from polytask.data.table import Table
 
 __all__ = [
     "COLUMNS",
     "SAMPLERS",
+    "SPLITS",
     "Batches",
     "Frame",
     "Note",
@@ -21,8 +26,11 @@ __all__ = [
     "Schema",
     "SchemaOptions",
     "Source",
+    "Split",
     "Table",
+    "check_leakage",
     "read",
     "sample",
     "scan",
+    "split",
 ]
