@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.evaluation.scores import labelled_rows
@@ -98,12 +99,12 @@ def _curve(answer: Answer, truth: Array, place: int, bins: int) -> Curve | None:
     return None if number is None else residuals(number.reshape(len(truth), -1)[:, place], own, bins=bins)
 
 
-def _bins(prediction: Array, bins: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _bins(prediction: Array, bins: int) -> NDArray[np.intp]:
     """Bin of each row ``(n,)``, numbered without gaps; edges at quantiles, equal predictions together."""
     edges = np.unique(np.quantile(prediction, np.arange(1, bins) / bins))
     return np.unique(np.searchsorted(edges, prediction, "left"), return_inverse=True)[1].reshape(-1)
 
 
-def _as_curve(kind: Literal["calibration", "residual"], columns: tuple[Array, ...]) -> Curve:
+def _as_curve(kind: Literal["calibration", "residual"], columns: tuple[NDArray[Any], ...]) -> Curve:
     x, y, n, low, high = (column.tolist() for column in columns)
     return Curve(kind, tuple(x), tuple(y), tuple(map(int, n)), tuple(low), tuple(high))

@@ -14,8 +14,10 @@ verdict is Holm's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +62,12 @@ def family_verdicts(
     if primary is not None and primary not in contenders:
         raise UserError(f"the primary contender {primary!r} is unknown.", do=did_you_mean(primary, contenders))
     measured = {name: _measure(tasks, rule) for name, tasks in contenders.items()}
-    corrected = _holm({(c, t): m.p_tested for c, tasks in measured.items() for t, m in tasks.items() if m.judged})
-    own = _holm({(c, t): m.p_tested for c, ts in measured.items() for t, m in ts.items() if m.judged and c == primary})
+    tested = {(c, t): m.p_tested for c, ts in measured.items() for t, m in ts.items() if m.judged}
+    together = _holm(tested)
+    own = _holm({key: p for key, p in tested.items() if key[0] == primary})
     out: dict[str, dict[str, Verdict]] = {}
     for name, tasks in measured.items():
-        family = own if name == primary else corrected
+        family = own if name == primary else together
         secondary = primary is not None and name != primary
         out[name] = {
             task: _verdict(
@@ -249,7 +252,7 @@ def _rows_only(scores: TaskScores, alpha: float) -> float:
     if scores.rows < 2 or not _finite(scores):
         return _NAN
     difference = scores.contender.mean(0) - scores.baseline.mean(0)
-    return float(quantile(alpha, 0.0, difference.var(ddof=1) / scores.rows, 1.0))
+    return NormalDist().inv_cdf(1 - alpha / 2) * math.sqrt(difference.var(ddof=1) / scores.rows)
 
 
 def _around(centre: float, half: float) -> Interval:
