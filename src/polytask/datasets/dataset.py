@@ -64,7 +64,8 @@ class Dataset:
 
     :param frame: features, targets, and the ``group``, ``time`` and ``split`` columns if there are any.
     :param tasks: what to learn; their columns are in ``frame``.
-    :param features: columns a model may see. Everything else in ``frame`` stays out.
+    :param features: columns a model may see. Everything else in ``frame`` is there to split by, and has
+        to stay out of the schema: give :attr:`table` to a model, or ``frame`` with :attr:`exclude`.
     :param group: column whose rows belong together (one patient, one hospital): split by it, not at random.
     :param time: column to split by when the model is meant for the future.
     :param split: column that holds the official split (``"train"``, ``"test"``), if the source has one.
@@ -94,6 +95,16 @@ class Dataset:
     def targets(self) -> tuple[str, ...]:
         """The target columns of all tasks."""
         return tuple(dict.fromkeys(column for task in self.tasks for column in task.columns))
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """Features and targets alone: what a model may be given."""
+        return self.frame.select(*self.features, *self.targets)
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Columns of ``frame`` that are neither features nor targets."""
+        return tuple(column for column in self.frame.columns if column not in {*self.features, *self.targets})
 
     @property
     def train(self) -> pl.DataFrame:

