@@ -1,0 +1,316 @@
+"""The high level: tasks and a table in, a fitted model out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polytask.balancing.contract import Method
+from polytask.data.options import SchemaOptions
+from polytask.data.pieces import Frame
+from polytask.data.sampling.sampler import Sampler
+from polytask.data.schema import Schema
+from polytask.data.sources import read
+from polytask.data.table import Table
+from polytask.errors import UserError
+from polytask.nets.encoders.encoder import Encoder
+from polytask.nets.sharing.sharing import Sharing
+from polytask.record.folder import RunFolder
+from polytask.record.run import EpochRecord
+from polytask.tasks.task import Target, Task
+from polytask.training.artefact import Artefact, read_artefact, write_artefact
+from polytask.training.config import LearnerConfig, Spec
+from polytask.training.events import Listener
+from polytask.training.listeners.run_files import RunFiles
+from polytask.training.options import TrainingOptions
+from polytask.training.parts import Part, routed_outputs
+from polytask.training.resuming import Opened, check_same_data, open_run, start_run
+from polytask.training.scores import Scores, score
+from polytask.training.sources import Data, Prepared, prepare, read_sources, warn_unseen
+from polytask.training.trainer import Trained, train_model
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves in a learner.
+
+    :param parts: trained models, each with the tasks it answers for; every task is in exactly one.
+    :param test_scores: of the last :meth:`Learner.evaluate`.
+    """
+
+    schema: Schema
+    parts: tuple[Part, ...]
+    history: tuple[EpochRecord, ...] = ()
+    best_epoch: int = 0
+    best_epoch_per_task: Mapping[str, int] | None = None
+    test_scores: Scores | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The fitted tasks of all parts."""
+        return tuple(target for part in self.parts for target in part.targets)
+
+
+class Learner:
+    """One model for several tasks.
+
+    Every choice is an instance, a name of ``polytask list``, or a mapping ``{"name": ..., field: value}``.
+
+    :param tasks: what to predict; mappings name their ``kind``.
+    :param encoder: turns a row into a vector.
+    :param sharing: what the tasks share of it.
+    :param balancer: how much say each task has in an update. The default weighs equally losses that are measured in
+        units of the best constant predictor.
+    :param sampler: how batches are drawn when there are several sources.
+    :param training: the budget, the optimizer, and how the best epoch is chosen.
+    :param schema: how columns become numbers.
+    :param features: the only columns to learn from; default: all but targets and ``exclude``.
+    :param exclude: columns that are no features: identifiers, and whatever would not be known at prediction.
+    :param seed: overrides ``training.seed``.
+
+    >>> from polytask.tasks import Binary
+    >>> learner = Learner([Binary("rain")], training={"epochs": 2})
+    >>> frame = {"cloud": [0.1, 0.9, 0.8, 0.2] * 8, "rain": [0, 1, 1, 0] * 8}
+    >>> learner.fit(frame).predict({"cloud": [0.5]}).columns
+    ['rain', 'rain_probability']
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task | Mapping[str, Any]],
+        *,
+        encoder: Encoder | Spec = "mlp",
+        sharing: Sharing | Spec = "hard",
+        balancer: Method | Spec = "equal",
+        sampler: Sampler | Spec = "proportional",
+        training: TrainingOptions | Mapping[str, Any] | None = None,
+        schema: SchemaOptions | Mapping[str, Any] | None = None,
+        features: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> None:
+        self.config = LearnerConfig.build(
+            tasks,
+            encoder=encoder,
+            sharing=sharing,
+            balancer=balancer,
+            sampler=sampler,
+            training=training,
+            schema=schema,
+            features=features,
+            exclude=exclude,
+            seed=seed,
+        )
+        self._fitted: Fitted | None = None
+
+    @classmethod
+    def from_config(cls, config: LearnerConfig, fitted: Fitted | None = None) -> Learner:
+        """A learner from its resolved configuration, and from parts that were trained elsewhere."""
+        learner = cls.__new__(cls)
+        learner.config = config
+        learner._fitted = fitted
+        return learner
+
+    def fit(
+        self,
+        train: Data,
+        validation: Data | None = None,
+        *,
+        run: str | Path | None = None,
+        overwrite: bool = False,
+        storage: str | Path | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> Learner:
+        """Learn from a table, or from several: ``{"name": table}``, one per task or group of tasks.
+
+        Any target may be missing in any row, or in a whole source.
+
+        :param train: a path (CSV, TSV, Parquet, Arrow), a polars or pandas frame, a dict of arrays, or a dict of these.
+        :param validation: likewise; default: a share of the training rows, drawn by the seed.
+        :param run: folder for records and checkpoints; a run that was killed goes on with :func:`resume`.
+        :param overwrite: replace an earlier run there.
+        :param storage: folder for memory-mapped encoded rows, for tables larger than memory (Parquet is best).
+        :param listeners: called with every event of :mod:`polytask.training.events`.
+        :returns: itself.
+        :raises polytask.errors.DataError: a table that cannot be used.
+        :raises polytask.errors.TaskError: labels that cannot be learned from.
+        :raises polytask.errors.TrainingError: a loss was not finite too often in a row.
+        """
+        frames = read_sources(train, lazy=storage is not None)
+        held_out = None if validation is None else read_sources(validation, lazy=storage is not None)
+        prepared = self._prepare(frames, held_out, None if storage is None else Path(storage))
+        if run is None:
+            return self._learn(prepared, None, listeners)
+        folder = RunFolder.create(run, overwrite=overwrite)
+        record = start_run(folder.path, self.config, prepared, (train, frames), (validation, held_out))
+        return self._learn(prepared, folder.path, (*listeners, RunFiles(folder.path, record)))
+
+    def evaluate(self, test: Data) -> Scores:
+        """Every metric of every task on a table with labels; a task without labels there has NaN.
+
+        :raises polytask.errors.UserError: the learner is not fitted.
+        :raises polytask.errors.DataError: a table that cannot be used.
+        """
+        fitted = self.fitted
+        frames = read_sources(test)
+        unseen = warn_unseen(fitted.targets, frames, "the test table")
+        table = Table.encode(frames, fitted.schema, fitted.targets)
+        outputs = routed_outputs(fitted.parts, table)
+        labels = {name: table.labels(name) for name in outputs}
+        order = {task.name: i for i, task in enumerate(self.config.tasks)}
+        scores = score(sorted(fitted.targets, key=lambda t: order[t.task.name]), outputs, labels, unseen)
+        self._fitted = Fitted(**{**fitted.__dict__, "test_scores": scores})
+        return scores
+
+    def predict(self, frame: Data, *, auxiliary: bool = False) -> Any:
+        """Predictions with probabilities or intervals, a row per row, in the same order.
+
+        :param frame: as for :meth:`fit`; columns in any order, label columns may be absent.
+        :param auxiliary: also predict auxiliary tasks.
+        :returns: a pandas frame with the same index for a pandas frame, else a polars frame.
+        :raises polytask.errors.UserError: the learner is not fitted.
+        :raises polytask.errors.DataError: a feature column is missing, or a table that cannot be used.
+        """
+        fitted = self.fitted
+        table = read(frame)
+        encoded = Table.encode({"table": table}, fitted.schema, ())
+        outputs = routed_outputs(fitted.parts, encoded)
+        by_name = {target.task.name: target for target in fitted.targets}
+        columns: dict[str, Any] = {}
+        for task in self.config.tasks:
+            if task.name in by_name and (auxiliary or task.role == "primary"):
+                target = by_name[task.name]
+                columns |= target.present(target.answer(outputs[task.name]))
+        return _like(frame, columns)
+
+    def save(self, folder: str | Path, *, auxiliary: bool = False, overwrite: bool = False) -> Path:
+        """Write the artefact: configuration, schema, weights, scores and a model card, in one folder.
+
+        :param auxiliary: keep auxiliary tasks.
+        :param overwrite: replace an artefact that is there.
+        :raises polytask.errors.RunError: the folder exists, or cannot be written.
+        """
+        fitted = self.fitted
+        artefact = Artefact(
+            self.config,
+            fitted.schema,
+            fitted.parts,
+            fitted.history,
+            fitted.best_epoch,
+            dict(fitted.best_epoch_per_task or {}),
+            fitted.test_scores,
+        )
+        return write_artefact(artefact, Path(folder), auxiliary=auxiliary, overwrite=overwrite)
+
+    @property
+    def fitted(self) -> Fitted:
+        """What training left.
+
+        :raises polytask.errors.UserError: the learner is not fitted.
+        """
+        if self._fitted is None:
+            raise UserError(
+                "the learner is not fitted.", do="Call learner.fit(train) first, or polytask.load(folder) for a saved one."
+            )
+        return self._fitted
+
+    @property
+    def history(self) -> tuple[EpochRecord, ...]:
+        """One record per epoch: losses, metrics, gains and weights by task."""
+        return self.fitted.history
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best mean gain over primary tasks, from 1."""
+        return self.fitted.best_epoch
+
+    @property
+    def best_epoch_per_task(self) -> dict[str, int]:
+        """The best epoch of each task, from 1."""
+        return dict(self.fitted.best_epoch_per_task or {})
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(task.name for task in self.config.tasks)
+        return f"Learner({tasks}; {'fitted' if self._fitted else 'not fitted'})"
+
+    def _prepare(
+        self, frames: Mapping[str, Frame], validation: Mapping[str, Frame] | None, storage: Path | None
+    ) -> Prepared:
+        options = self.config.recipe.options
+        return prepare(
+            self.config.tasks,
+            frames,
+            validation,
+            self.config.schema,
+            exclude=self.config.exclude,
+            features=self.config.features,
+            fraction=options.validation_fraction,
+            seed=options.seed,
+            storage=storage,
+        )
+
+    def _learn(self, prepared: Prepared, run: Path | None, listeners: Sequence[Listener]) -> Learner:
+        trained: Trained = train_model(
+            prepared.train,
+            prepared.schema.spec,
+            prepared.targets,
+            self.config.recipe,
+            validation=prepared.validation,
+            listeners=listeners,
+            run=run,
+        )
+        self._fitted = Fitted(
+            prepared.schema, trained.parts, trained.history, trained.best_epoch, trained.best_epoch_per_task
+        )
+        return self
+
+
+def resume(
+    run: str | Path,
+    train: Data | None = None,
+    validation: Data | None = None,
+    *,
+    storage: str | Path | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Learner:
+    """Go on with a run that was killed: the same final weights, bit for bit on a CPU, as without the kill.
+
+    :param run: its folder.
+    :param train: the same data again; default: the files that the run read, if it read files.
+    :raises polytask.errors.RunError: no run there, or the data have changed.
+    """
+    opened: Opened = open_run(Path(run), train, validation, lazy=storage is not None)
+    learner = Learner.from_config(opened.config)
+    prepared = learner._prepare(opened.train, opened.validation, None if storage is None else Path(storage))
+    check_same_data(Path(run), opened.record, prepared)
+    return learner._learn(prepared, Path(run), (*listeners, RunFiles(Path(run), opened.record)))
+
+
+def load(folder: str | Path, *, trust: bool = False) -> Learner:
+    """A fitted learner from the folder that :meth:`Learner.save` wrote. Reading it executes nothing.
+
+    :param trust: also import third-party classes that the artefact names, which runs their code.
+    :raises polytask.errors.RunError: missing, damaged, or written by a newer version.
+    """
+    artefact = read_artefact(Path(folder), trust=trust)
+    fitted = Fitted(
+        artefact.schema,
+        artefact.parts,
+        artefact.history,
+        artefact.best_epoch,
+        artefact.best_epoch_per_task,
+        artefact.scores,
+    )
+    return Learner.from_config(artefact.config, fitted)
+
+
+def _like(frame: Data, columns: Mapping[str, Any]) -> Any:
+    """A table of the same library as ``frame``."""
+    if type(frame).__module__.split(".")[0] == "pandas":
+        return type(frame)({name: np.asarray(values) for name, values in columns.items()}, index=frame.index)
+    return pl.DataFrame(dict(columns))

@@ -1,0 +1,1 @@
+"""Listeners: callables on the events of the loop, one per file."""

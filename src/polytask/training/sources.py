@@ -1,0 +1,198 @@
+"""From what the user hands over to encoded rows: reading, setting rows aside, fitting schema and targets."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polytask.data.leakage import check_leakage
+from polytask.data.options import SchemaOptions
+from polytask.data.pieces import Frame, height_of, names_of, sample
+from polytask.data.schema import Schema
+from polytask.data.sources import read, scan
+from polytask.data.table import Table
+from polytask.errors import DataError, did_you_mean
+from polytask.record.run import SourceFacts
+from polytask.tasks.task import Target, Task
+
+Rows: TypeAlias = NDArray[np.int64]
+Data: TypeAlias = Any
+"""A path, a frame, a dict of arrays; or a dict of several of these by name, one per task or group of tasks."""
+
+VALIDATION = 3
+"""Stream of random numbers that the validation rows are drawn from."""
+
+
+def read_sources(data: Data, *, lazy: bool = False) -> dict[str, Frame]:
+    """Tables by name.
+
+    :param lazy: leave large files on disk.
+    :raises DataError: a table that cannot be used.
+    """
+    load = scan if lazy else read
+    if isinstance(data, Mapping) and data and all(_is_table(value) for value in data.values()):
+        return {str(name): load(value, name=str(name)) for name, value in data.items()}
+    return {"table": load(data)}
+
+
+def source_facts(data: Data, frames: Mapping[str, Frame], role: Literal["train", "validation"]) -> list[SourceFacts]:
+    """Where the tables came from, so that a resumed run can read the same ones."""
+    named = data if list(frames) != ["table"] else {"table": data}
+    return [_facts(name, frame, named[name], role) for name, frame in frames.items()]
+
+
+def _facts(name: str, frame: Frame, data: Data, role: Literal["train", "validation"]) -> SourceFacts:
+    if not isinstance(data, str | Path):
+        return SourceFacts(name, height_of(frame), role)
+    path = Path(data).resolve()
+    return SourceFacts(name, height_of(frame), role, str(path), path.stat().st_size, file_digest(path))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def table_digest(*tables: Table | None) -> str:
+    """SHA-256 of encoded rows: equal digests mean that the same training follows."""
+    digest = hashlib.sha256()
+    for table in tables:
+        if table is None:
+            digest.update(b"none")
+            continue
+        digest.update(repr([(name, len(span)) for name, span in table.sources.items()]).encode())
+        for batch in table.in_order(65_536):
+            for tensor in (batch.inputs.numeric, batch.inputs.categorical, batch.targets.values):
+                digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Encoded rows, ready to train on.
+
+    :param train, validation: views of the encoded tables; validation is None without any row.
+    """
+
+    schema: Schema
+    targets: tuple[Target, ...]
+    train: Table
+    validation: Table | None
+
+
+def prepare(
+    tasks: Sequence[Task],
+    frames: Mapping[str, Frame],
+    validation: Mapping[str, Frame] | None,
+    options: SchemaOptions,
+    *,
+    exclude: Sequence[str] = (),
+    features: Sequence[str] = (),
+    fraction: float = 0.0,
+    seed: int = 0,
+    storage: Path | None = None,
+) -> Prepared:
+    """Fit schema and targets on the training rows only, and encode everything.
+
+    :param fraction: share of the rows of every source that is set aside when ``validation`` is None.
+    :param storage: folder for memory-mapped arrays; None: in memory.
+    :raises DataError: a target column that no source has, or what schema and targets refuse.
+    """
+    share = 0.0 if validation is not None else fraction
+    kept, held = set_aside({name: height_of(frame) for name, frame in frames.items()}, share, seed)
+    seen = {name: sample(frame, rows=kept[name]) for name, frame in frames.items()}
+    targets = fit_targets(tasks, seen)
+    labels = {column for task in tasks for column in task.columns}
+    everywhere = {name for frame in frames.values() for name in names_of(frame)}
+    schema = Schema.fit(
+        seen, exclude=sorted(labels & everywhere) + [c for c in exclude if c not in labels], features=features, options=options
+    )
+    for frame in seen.values():
+        check_leakage(frame, schema.names, labels)
+    table = Table.encode(frames, schema, targets, None if storage is None else storage / "train")
+    rows = {side: _rows(table, chosen) for side, chosen in (("train", kept), ("held", held))}
+    train = table if share == 0 else table.take(rows["train"])
+    if validation is None:
+        return Prepared(schema, targets, train, table.take(rows["held"]) if len(rows["held"]) else None)
+    warn_unseen(targets, validation, "the validation table")
+    other = Table.encode(validation, schema, targets, None if storage is None else storage / "validation")
+    return Prepared(schema, targets, train, other)
+
+
+def set_aside(sizes: Mapping[str, int], fraction: float, seed: int) -> tuple[dict[str, Rows], dict[str, Rows]]:
+    """Row numbers that stay and row numbers that are set aside, per source, ascending; one row at least stays."""
+    kept, held = {}, {}
+    for i, (name, size) in enumerate(sizes.items()):
+        order = np.random.default_rng([seed, VALIDATION, i]).permutation(size)
+        count = min(round(fraction * size), size - 1)
+        held[name], kept[name] = np.sort(order[:count]), np.sort(order[count:])
+    return kept, held
+
+
+def fit_targets(tasks: Sequence[Task], frames: Mapping[str, pl.DataFrame]) -> tuple[Target, ...]:
+    """What the labels of all sources teach each task; a source labels the tasks whose columns it has.
+
+    :raises DataError: no source has the columns of a task.
+    """
+    targets = []
+    for task in tasks:
+        having = [frame.select(task.columns) for frame in frames.values() if set(task.columns) <= set(frame.columns)]
+        if not having:
+            everywhere = {column for frame in frames.values() for column in frame.columns}
+            absent = next((c for c in task.columns if c not in everywhere), task.columns[0])
+            raise DataError(
+                f"there is no target column {absent!r}.",
+                where=f"task {task.name!r}",
+                do=did_you_mean(absent, everywhere),
+            )
+        targets.append(task.fit(having[0] if len(having) == 1 else pl.concat(having, how="vertical_relaxed")))
+    return tuple(targets)
+
+
+def unseen_labels(targets: Sequence[Target], frames: Mapping[str, Frame]) -> dict[str, dict[str, int]]:
+    """Task -> labels that training never saw, with how often they occur; they count as missing."""
+    found: dict[str, dict[str, int]] = {}
+    for target in targets:
+        counts: dict[str, int] = {}
+        for frame in frames.values():
+            if set(target.task.columns) <= set(names_of(frame)):
+                for label, count in target.unseen(sample(frame.select(target.task.columns))).items():
+                    counts[label] = counts.get(label, 0) + count
+        if counts:
+            found[target.task.name] = counts
+    return found
+
+
+def warn_unseen(targets: Sequence[Target], frames: Mapping[str, Frame], where: str) -> dict[str, dict[str, int]]:
+    """Warn about labels that training never saw."""
+    found = unseen_labels(targets, frames)
+    for task, counts in found.items():
+        listing = ", ".join(f"{label!r} ({count} rows)" for label, count in sorted(counts.items())[:5])
+        warnings.warn(
+            f"task {task!r}: {where} holds labels that training never saw: {listing}; they count as missing.",
+            stacklevel=3,
+        )
+    return found
+
+
+def _rows(table: Table, chosen: Mapping[str, Rows]) -> Tensor:
+    parts = [chosen[name] + span.start for name, span in table.sources.items()]
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value of a dict is a table itself, and not a column."""
+    if isinstance(value, str | Path | pl.DataFrame | pl.LazyFrame | Mapping):
+        return True
+    return type(value).__module__.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame"
