@@ -20,6 +20,9 @@ Set `POLYTASK_DATA` to a folder of local copies, and nothing is downloaded.
 Every downloaded file is checked on every use. Where an official SHA-256 is recorded, the file must match it. Where
 none could be recorded, the first download is trusted and its digest kept beside it, so only later changes are noticed;
 the cards say which files these are. Local copies in another form (compressed, joined) have digests of their own.
+
+The digests of Adult and Parkinson's are those that independent public projects recorded; Mulan's were counted on copies
+of the named commits. The readers of the official forms are tested on small files in these forms, not over the network.
 """
 
 
