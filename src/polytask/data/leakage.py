@@ -26,7 +26,7 @@ def check_leakage(frame: Frame, features: Collection[str], target_columns: Colle
     """Refuses features that equal a target, or do so after a one-to-one recoding or a change of units.
 
     Compared are the rows where both are present. For a target with level counts ``n_1, ..., n_k`` in ``n`` rows, a
-    shuffled copy agrees with probability ``n_1! ... n_k! / n!``, and up to recoding with at most ``k!`` times that; only
+    shuffled copy agrees with probability ``n_1! ... n_k! / n!``, up to recoding with at most ``k!`` times that; only
     agreement that chance does not explain (below one in a million) is refused. A column of names that are all distinct
     is thus never refused for being one-to-one, nor is a tiny table for a coincidence. A change of units is a straight
     line through all points.
