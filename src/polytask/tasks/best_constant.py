@@ -20,7 +20,7 @@ def focal_probabilities(mass: Array, gamma: float) -> Array:
     if gamma == 0:
         return share
     low, high = 1e-6, 1e12  # the common slope; the sum of probabilities falls as it rises
-    for _ in range(200):
+    for _ in range(60):  # 41 nats apart, halved
         slope = np.sqrt(low * high)
         total = _at_slope(share, gamma, slope).sum()
         low, high = (slope, high) if total > 1 else (low, slope)
@@ -32,7 +32,7 @@ def focal_probabilities(mass: Array, gamma: float) -> Array:
 def _at_slope(share: Array, gamma: float, slope: float) -> Array:
     """``p_c`` with ``-a_c f'(p_c) = slope``, by bisection on log p."""
     low, high = np.full_like(share, -60.0), np.full_like(share, -1e-12)
-    for _ in range(80):
+    for _ in range(50):
         log_p = (low + high) / 2
         p, rest = np.exp(log_p), -np.expm1(log_p)
         steep = share * (rest**gamma / p - gamma * rest ** (gamma - 1) * log_p) > slope
