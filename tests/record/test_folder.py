@@ -66,10 +66,14 @@ def test_unwritable(tmp_path):
 
 
 def test_whole_folder_appears_only_when_it_is_complete(tmp_path):
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "model") as inside:
-        (inside / "polytask.yaml").write_text("format: 1")
-        assert not (tmp_path / "model").exists()
-        raise ZeroDivisionError
+    def fail_halfway():
+        with whole_folder(tmp_path / "model") as inside:
+            (inside / "polytask.yaml").write_text("format: 1")
+            assert not (tmp_path / "model").exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
     assert os.listdir(tmp_path) == []
     with whole_folder(tmp_path / "model") as inside:
         (inside / "polytask.yaml").write_text("format: 1")

@@ -105,7 +105,9 @@ def write_artefact(artefact: Artefact, folder: Path, *, auxiliary: bool = False,
         "verdicts": None if artefact.verdicts is None else dict(artefact.verdicts),
         "history": HISTORY.dump_python(artefact.history, mode="json"),
     }
-    card = model_card(artefact.config, artefact.schema, parts, artefact.scores, artefact.verdicts, VERSION)
+    card = model_card(
+        artefact.config, artefact.schema, parts, scores=artefact.scores, verdicts=artefact.verdicts, version=VERSION
+    )
     with whole_folder(folder, overwrite=overwrite) as inside:
         write_file(inside / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
         write_file(inside / SCHEMA, json.dumps(schema, ensure_ascii=False, indent=1).encode())

@@ -215,7 +215,8 @@ class Learner:
         """
         if self._fitted is None:
             raise UserError(
-                "the learner is not fitted.", do="Call learner.fit(train) first, or polytask.load(folder) for a saved one."
+                "the learner is not fitted.",
+                do="Call learner.fit(train) first, or load a saved one with polytask.load(folder).",
             )
         return self._fitted
 

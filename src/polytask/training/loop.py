@@ -122,8 +122,8 @@ def _skips(job: Job, result: StepResult) -> Iterator[Event]:
         raise TrainingError(
             f"{what} not finite in {progress.streaks[worst]} steps in a row.",
             where=f"epoch {progress.epoch + 1}, step {progress.step}",
-            do="Look for extreme values in the labels and features of these rows (polytask check), lower training.lr, set "
-            "training.clip_norm (1.0), or choose a more robust loss. The last checkpoint and the best weights are intact.",
+            do="Look for extreme values in the labels and features (polytask check), lower training.lr, set "
+            "training.clip_norm to 1.0, or choose a more robust loss. The last checkpoint is intact.",
         )
 
 

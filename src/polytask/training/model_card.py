@@ -1,4 +1,4 @@
-"""The model card (Mitchell et al., Model cards for model reporting. FAT* 2019): what is known, and what people fill in."""
+"""The model card (Mitchell et al., Model cards for model reporting. FAT* 2019): facts, and fields for people."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def model_card(
     config: LearnerConfig,
     schema: Schema,
     parts: Sequence[Part],
+    *,
     scores: Scores | None,
     verdicts: Mapping[str, str] | None,
     version: str,

@@ -1,9 +1,9 @@
 """Several processes, one update: sums and gradients over all ranks, exact for any subset of labels.
 
-Every rank takes its share of the rows of the same batch (``Batches`` deals them out). A task's loss is the mean over its labelled rows on *all*
-ranks, so the ranks add up losses and labelled rows before anyone divides. Balancers on all ranks see the same
-values and the same tasks and give the same weights; gradients are averaged *after* balancing. That is why the model
-is not wrapped in ``DistributedDataParallel``, which would average them before.
+Every rank takes its share of the rows of the same batch (``Batches`` deals them out). A task's loss is the mean over
+its labelled rows on *all* ranks, so the ranks add up losses and labelled rows before anyone divides. Balancers on all
+ranks see the same values and the same tasks and give the same weights; gradients are averaged *after* balancing. That
+is why the model is not wrapped in ``DistributedDataParallel``, which would average them before.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def average_gradients(fabric: Fabric, model: nn.Module) -> None:
         return
     flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in shared])
     mean = sum_over_ranks(fabric, flat) / fabric.world_size
-    for parameter, part in zip(shared, mean.split([p.numel() for p in shared]), strict=True):
+    for parameter, part in zip(shared, torch.split(mean, [p.numel() for p in shared]), strict=True):
         parameter.grad = part.view_as(parameter).clone()
 
 

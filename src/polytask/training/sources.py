@@ -116,7 +116,10 @@ def prepare(
     labels = {column for task in tasks for column in task.columns}
     everywhere = {name for frame in frames.values() for name in names_of(frame)}
     schema = Schema.fit(
-        seen, exclude=sorted(labels & everywhere) + [c for c in exclude if c not in labels], features=features, options=options
+        seen,
+        exclude=[*sorted(labels & everywhere), *(column for column in exclude if column not in labels)],
+        features=features,
+        options=options,
     )
     for frame in seen.values():
         check_leakage(frame, schema.names, labels)

@@ -57,6 +57,7 @@ class Stepper:
         model: Model,
         optimizer: Optimizer,
         balancer: Balancer,
+        *,
         task_weights: Sequence[float],
         tally: Tally,
         options: TrainingOptions,
@@ -69,7 +70,8 @@ class Stepper:
         self.tally = tally
         self.options = options
         self.total = total
-        self._steps = fabric.setup_optimizers(optimizer)
+        wrapped = fabric.setup_optimizers(optimizer)
+        self._steps = wrapped[0] if isinstance(wrapped, tuple) else wrapped
         self._weights = torch.tensor(list(task_weights), device=fabric.device)
         self._is_weighted = any(weight != 1.0 for weight in task_weights)
         self._is_scheduled = options.schedule != "constant" or options.warmup > 0
@@ -134,10 +136,9 @@ class Stepper:
         joint, rows = sums, counts
         if world > 1:
             joint, rows = sum_over_ranks(self.fabric, torch.stack([sums.detach(), counts.to(sums.dtype)])).unbind()
-        names, bad = self.model.tasks, ()
+        names = self.model.tasks
         here, finite = torch.stack([rows > 0, joint.detach().isfinite()]).tolist()  # the one wait for the device
-        if not all(finite):
-            bad = tuple(name for name, good in zip(names, finite, strict=True) if not good)
+        bad = () if all(finite) else tuple(name for name, good in zip(names, finite, strict=True) if not good)
         weights = self._weights
         if not all(here):  # cut before dividing: 0/0 of an absent task would reach the gradients as NaN
             names = tuple(name for name, present in zip(names, here, strict=True) if present)

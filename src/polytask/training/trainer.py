@@ -116,10 +116,10 @@ def train_model(
             model,
             build_optimizer(model, options, fabric.device),
             Balancer(recipe.balancer, tasks=model.tasks, seed=seed),
-            [target.task.weight for target in targets],
-            Tally(model.tasks, fabric.device),
-            options,
-            min(total, options.max_steps or total),
+            task_weights=[target.task.weight for target in targets],
+            tally=Tally(model.tasks, fabric.device),
+            options=options,
+            total=min(total, options.max_steps or total),
         )
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
         progress = (load_checkpoint(run, stepper) if run is not None else None) or _start(targets, options)
