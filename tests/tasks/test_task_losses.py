@@ -90,6 +90,13 @@ def test_bias_is_the_base_rate():
     np.testing.assert_allclose(Multiclass("m").fit(frame).bias().exp().numpy(), [0.25, 0.75], rtol=1e-6)
 
 
+def test_reference_loss_of_many_rows_is_the_entropy_of_the_labels():
+    frame = pl.DataFrame({"b": [1, 0, None, 0, 0] * 60_000})  # more rows than are taken at once
+    target = Binary("b").fit(frame)
+    entropy = stats.entropy([0.25, 0.75])
+    assert target.reference_loss(target.encode(frame)) == pytest.approx(entropy, rel=1e-6)
+
+
 # --- levels --------------------------------------------------------------------------------------------------------
 
 

@@ -150,8 +150,10 @@ def auc(truth: Array, score: Array) -> Array:
 
 def _share_below(values: Array, others: Array) -> Array:
     """For every value, the share of ``others`` below it, ties counting 1/2."""
-    ordered = np.sort(others)
-    below: Array = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2.0
+    ordered, order = np.sort(others), np.argsort(values)
+    asked = values[order]  # rising questions are answered from the cache
+    below = np.empty(len(values))
+    below[order] = (np.searchsorted(ordered, asked, "left") + np.searchsorted(ordered, asked, "right")) / 2.0
     return below / len(others)
 
 

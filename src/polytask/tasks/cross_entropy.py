@@ -64,10 +64,13 @@ def binary_losses(logits: Tensor, targets: Tensor, loss: str, gamma: float, labe
     With ``q = y (1 - e) + e/2``: cross-entropy ``softplus(z) - q z``, or focal
     ``q (1 - p)^gamma softplus(-z) + (1 - q) p^gamma softplus(z)``.
     """
-    smoothed = targets.nan_to_num(0.0) * (1 - label_smoothing) + label_smoothing / 2
-    up, down = softplus(-logits), softplus(logits)  # -log p, -log(1 - p)
+    smoothed = targets.nan_to_num(0.0)
+    if label_smoothing > 0:
+        smoothed = smoothed * (1 - label_smoothing) + label_smoothing / 2
+    down = softplus(logits)  # -log(1 - p)
     if loss == "cross_entropy":
         return down - smoothed * logits
+    up = softplus(-logits)  # -log p
     return smoothed * torch.exp(-gamma * down) * up + (1 - smoothed) * torch.exp(-gamma * up) * down
 
 

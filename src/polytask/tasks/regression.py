@@ -135,12 +135,11 @@ class Regression(Task):
 
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """``(N, G, K), (N, G, W) -> (N, G)`` in standard units; K = W times :attr:`per_column`."""
-        missing = targets.isnan()
-        truth = torch.where(missing, torch.zeros_like(targets), targets)[..., None]
+        truth = targets.nan_to_num(0.0)[..., None]
         losses = self._column_losses(outputs.reshape(*targets.shape, self.per_column), truth)
         if targets.shape[-1] == 1:
             return losses[..., 0]
-        present = (~missing).to(losses.dtype)
+        present = (~targets.isnan()).to(losses.dtype)
         return (losses * present).sum(-1) / present.sum(-1).clamp(min=1)
 
     def _column_losses(self, outputs: Tensor, truth: Tensor) -> Tensor:

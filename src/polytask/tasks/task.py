@@ -31,6 +31,8 @@ from polytask.errors import ConfigError, did_you_mean
 Array = NDArray[np.float64]
 Answer = Mapping[str, Array]
 
+_ROWS_AT_ONCE = 2**17  # memory stays bounded when the reference loss of a large table is taken
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -209,12 +211,15 @@ class Target(ABC):
         It is the task's loss at the start of training (heads start at zero weights and this bias), and the unit
         in which training measures the task's loss.
         """
-        rows = encoded[labelled(encoded)]
         constants = {k: v[None] for k, v in self.constants().items()}
-        with torch.no_grad():
-            outputs = self.bias().to(torch.float32).expand(len(rows), 1, self.outputs)
-            losses = self.task.row_losses(outputs, rows[:, None], constants)
-        return float(losses.double().mean()) if len(rows) else float("nan")
+        total, count = 0.0, 0
+        for part in torch.split(encoded, _ROWS_AT_ONCE):
+            rows = part[labelled(part)]
+            with torch.no_grad():
+                outputs = self.bias().to(torch.float32).expand(len(rows), 1, self.outputs)
+                total += float(self.task.row_losses(outputs, rows[:, None], constants).double().sum())
+            count += len(rows)
+        return total / count if count else float("nan")
 
 
 @cache
