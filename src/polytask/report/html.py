@@ -15,22 +15,30 @@ from polytask.report.charts.chart import Chart, altair
 
 @dataclass
 class Gallery:
-    """The charts of one page; the template asks for places, the script draws into them.
+    """The charts of one page, packed: charts of one shape share their specification, and rows are kept as columns.
 
-    ``place`` hands out the number under which the page finds the chart again.
+    ``place`` hands out the number under which the script of the page finds the chart again.
     """
 
-    specs: list[dict[str, Any]] = field(default_factory=list)
+    shapes: dict[str, int] = field(default_factory=dict)
+    charts: list[dict[str, Any]] = field(default_factory=list)
 
     def place(self, chart: Chart) -> int:
         """Keep a chart, and say under which number."""
-        self.specs.append(chart.spec)
-        return len(self.specs) - 1
+        shape = json.dumps(chart.spec, separators=(",", ":"), sort_keys=True)
+        tables = {name: _columns(rows) for name, rows in chart.tables.items()}
+        self.charts.append({"shape": self.shapes.setdefault(shape, len(self.shapes)), "tables": tables})
+        return len(self.charts) - 1
 
     def json(self) -> str:
-        """All specifications as JSON that can stand inside a ``<script>`` element."""
-        text = json.dumps(self.specs, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        """Everything as JSON that can stand inside a ``<script>`` element."""
+        packed = {"shapes": [json.loads(shape) for shape in self.shapes], "charts": self.charts}
+        text = json.dumps(packed, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
 
 
 def page(template: str, gallery: Gallery, **context: Any) -> str:
@@ -52,7 +60,7 @@ def page(template: str, gallery: Gallery, **context: Any) -> str:
     )
     environment.filters["typo"] = minus
     # The three texts below are the package's own or were escaped by Gallery.json.
-    own = {"style": _asset("style.css"), "script": _asset("page.js"), "bundle": bundle() if gallery.specs else ""}
+    own = {"style": _asset("style.css"), "script": _asset("page.js"), "bundle": bundle() if gallery.charts else ""}
     safe = {name: Markup(text) for name, text in (own | {"specs": gallery.json()}).items()}
     return environment.get_template(template).render(**context, **safe)
 
@@ -77,7 +85,7 @@ def bundle() -> str:
     except ImportError as error:
         raise MissingExtraError("vl-convert-python", "report", "The report") from error
     version = ".".join(altair().SCHEMA_VERSION.lstrip("v").split(".")[:2])
-    script: str = vl_convert.javascript_bundle(snippet=None, vl_version=version)
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

@@ -75,15 +75,16 @@ def tally(record: CompareRecord, contender: str) -> dict[str, int]:
 def finding(record: CompareRecord, contender: ContenderFacts) -> str:
     """One sentence: on which tasks a contender helped or hurt."""
     total = len(primary_tasks(record))
+    title = contender.title[:1].upper() + contender.title[1:]
     names: dict[str, list[str]] = {word: [] for word in WORDS}
     for task in primary_tasks(record):
         verdict = verdict_of(record, contender.name, task.name)
         if verdict is not None:
             names[verdict.verdict].append(task.name)
     if not any(names.values()):
-        return f"{contender.title}: no task was compared."
+        return f"{title}: no task was compared."
     if len(names["no verdict"]) == total:
-        return f"{contender.title}: no verdict on any task."
+        return f"{title}: no verdict on any task."
     called = [f"{word} {len(names[word])}" for word in ("helped", "hurt") if names[word]]
     head = (
         f"{' and '.join(called)} of {plural(total, 'task')}"
@@ -104,12 +105,7 @@ def finding(record: CompareRecord, contender: ContenderFacts) -> str:
         )
         if names[word]
     ]
-    return (
-        f"{contender.title} {head}"
-        + f" ({'; '.join(which)})" * bool(which)
-        + f"; {', '.join(tails)}" * bool(tails)
-        + "."
-    )
+    return f"{title} {head}" + f" ({'; '.join(which)})" * bool(which) + f"; {', '.join(tails)}" * bool(tails) + "."
 
 
 def price(record: CompareRecord, contender: ContenderFacts) -> str:

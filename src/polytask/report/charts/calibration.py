@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from polytask.record.compare import CompareRecord, TaskFacts
-from polytask.report.charts.chart import FOCUS, MUTED, Chart, altair, contender_colours, finish, focus
+from polytask.report.charts.chart import FOCUS, MUTED, Chart, altair, colours, finish, focus, names, rows_of
 from polytask.report.charts.diagnostics import TIPS, diagnostic_rows
 
 HEIGHT = 220
@@ -22,21 +23,24 @@ def calibration(record: CompareRecord, task: TaskFacts) -> Chart | None:
     titles = {c.name: c.title for c in record.contenders}
     text = "; ".join(f"{titles.get(name, name)}: largest gap {gap:.2f}" for name, gap in worst.items())
     top = max(0.1, *(row["x"] for row in rows), *(row["y"] for row in rows))
-    return Chart(task.name, finish(_draw(record, rows, top), HEIGHT), f"Calibration of {task.name}. {text}.")
+    ideal = [{"x": 0, "y": 0}, {"x": min(1.0, 1.05 * top), "y": min(1.0, 1.05 * top)}]
+    tables = {"rows": rows, "ideal": ideal}
+    return Chart(task.name, _shape(names(record)), tables, f"Calibration of {task.name}. {text}.")
 
 
-def _draw(record: CompareRecord, rows: list[dict[str, Any]], top: float) -> Any:
+@cache
+def _shape(contenders: tuple[str, ...]) -> dict[str, Any]:
     alt = altair()
-    scale = alt.Scale(domain=[0, min(1.0, 1.05 * top)])
+    scale = alt.Scale(zero=True, nice=False)
     x = alt.X("x:Q", title="predicted", scale=scale, axis=alt.Axis(format="%", tickCount=4, grid=False))
     y = alt.Y("y:Q", title=None, scale=scale, axis=alt.Axis(format="%", tickCount=4))
-    colour = alt.Color("c:N", scale=contender_colours(record), legend=None)
+    colour = alt.Color("c:N", scale=colours(contenders), legend=None)
     seen = alt.condition(FOCUS, alt.value(1), alt.value(0.06))
-    ideal = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
-    base = alt.Chart(alt.Data(values=rows))
+    ideal, base = rows_of("ideal"), rows_of("rows")
     tips = [alt.Tooltip(f"{key}:N", title=title) for key, title in TIPS.items()]
-    return alt.layer(
+    chart = alt.layer(
         ideal.mark_line(color=MUTED, strokeWidth=1, strokeDash=[3, 3], clip=True).encode(x=x, y=y),
         base.mark_line(strokeWidth=2, clip=True).encode(x=x, y=y, color=colour, opacity=seen),
         base.mark_point(size=36, filled=True, clip=True).encode(x=x, y=y, color=colour, opacity=seen, tooltip=tips),
-    ).add_params(focus())
+    )
+    return finish(chart.add_params(focus()), HEIGHT)

@@ -25,12 +25,14 @@ class Chart:
     """One chart.
 
     :param title: heading above it.
-    :param spec: Vega-Lite, as JSON values.
+    :param spec: Vega-Lite, as JSON values; it refers to its rows by name, so that charts of one shape share it.
+    :param tables: name -> rows.
     :param text: what it shows, for those who cannot see it.
     """
 
     title: str
     spec: dict[str, Any]
+    tables: dict[str, list[dict[str, Any]]]
     text: str
 
 
@@ -51,17 +53,24 @@ def colour(index: int) -> str:
     return f"var(--c{index % 6})"
 
 
-def contender_colours(record: CompareRecord) -> Any:
+def names(record: CompareRecord) -> tuple[str, ...]:
+    """The contenders, in the order of their colours."""
+    return tuple(contender.name for contender in record.contenders)
+
+
+def colours(contenders: tuple[str, ...]) -> Any:
     """The colour scale of the contenders, by name."""
-    return altair().Scale(
-        domain=[c.name for c in record.contenders], range=[colour(i) for i in range(len(record.contenders))]
-    )
+    return altair().Scale(domain=list(contenders), range=[colour(i) for i in range(len(contenders))])
 
 
-def contender_dashes(record: CompareRecord) -> Any:
+def dashes(contenders: tuple[str, ...]) -> Any:
     """The dash scale of the contenders: charts stay readable without colour."""
-    dashes = [DASHES[i % len(DASHES)] for i in range(len(record.contenders))]
-    return altair().Scale(domain=[c.name for c in record.contenders], range=dashes)
+    return altair().Scale(domain=list(contenders), range=[DASHES[i % len(DASHES)] for i in range(len(contenders))])
+
+
+def rows_of(table: str) -> Any:
+    """A chart on the rows of a table that the page hands in by name."""
+    return altair().Chart(altair().NamedData(name=table))
 
 
 def focus() -> Any:
@@ -71,7 +80,7 @@ def focus() -> Any:
 
 def finish(chart: Any, height: int) -> dict[str, Any]:
     """The specification of a chart that fills the width of its place."""
-    spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict()
+    spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict(validate=False)
     for key in ("$schema", "config"):
         spec.pop(key, None)
     return spec

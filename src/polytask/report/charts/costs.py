@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from polytask.record.compare import CompareRecord
-from polytask.report.charts.chart import FOCUS, INK, Chart, altair, contender_colours, finish, focus, plain
+from polytask.report.charts.chart import FOCUS, INK, Chart, altair, colours, finish, focus, names, plain, rows_of
 from polytask.report.phrases import times
 from polytask.report.reading import baseline, cost_of
 from polytask.report.tables import QUANTITIES
@@ -33,12 +33,13 @@ def costs(record: CompareRecord) -> Chart | None:
     order = list(dict.fromkeys(row["q"] for row in rows))
     text = "; ".join(f"{row['who']}: {row['q']} {row['says']}" for row in rows)
     title = f"Multiple of {baseline(record).title}"
-    return Chart(title, finish(_draw(record, rows, order), STEP * len(order)), f"Costs as multiples. {text}.")
+    spec = finish(_draw(names(record), order, [row["r"] for row in rows]), STEP * len(order))
+    return Chart(title, spec, {"rows": rows, "one": [{"r": 1}]}, f"Costs as multiples. {text}.")
 
 
-def _draw(record: CompareRecord, rows: list[dict[str, Any]], order: list[str]) -> Any:
+def _draw(contenders: tuple[str, ...], order: list[str], ratios: list[float]) -> Any:
     alt = altair()
-    low, high = min(1.0, *(row["r"] for row in rows)), max(1.0, *(row["r"] for row in rows))
+    low, high = min(1.0, *ratios), max(1.0, *ratios)
     scale = alt.Scale(type="log", domain=[low / 1.3, high * 1.3], nice=False)
     axis = alt.Axis(title="multiple of the baseline (left of 1 = cheaper)", tickCount=5, format="~g")
     x = alt.X("r:Q", scale=scale, axis=axis)
@@ -48,9 +49,12 @@ def _draw(record: CompareRecord, rows: list[dict[str, Any]], order: list[str]) -
         alt.Tooltip("q:N", title="cost"),
         alt.Tooltip("says:N", title="times"),
     ]
-    base = alt.Chart(alt.Data(values=rows))
-    colour = alt.Color("c:N", scale=contender_colours(record), legend=None)
+    base = rows_of("rows")
+    offset = alt.YOffset("c:N", sort=list(contenders), scale=alt.Scale(paddingOuter=1))
+    colour = alt.Color("c:N", scale=colours(contenders), legend=None)
     seen = alt.condition(FOCUS, alt.value(1), alt.value(0.1))
-    one = alt.Chart(alt.Data(values=[{}])).mark_rule(color=INK).encode(x=alt.datum(1))
-    dots = base.mark_point(size=110, filled=True).encode(x=x, y=y, color=colour, opacity=seen, tooltip=tips)
+    one = rows_of("one").mark_rule(color=INK).encode(x=x)
+    dots = base.mark_point(size=110, filled=True).encode(
+        x=x, y=y, yOffset=offset, color=colour, opacity=seen, tooltip=tips
+    )
     return alt.layer(one, dots).add_params(focus())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from math import isfinite
 from statistics import fmean
 from typing import Any
 
 from polytask.record.compare import CompareRecord, Curve, TaskFacts
-from polytask.report.charts.chart import FOCUS, Chart, altair, contender_colours, contender_dashes, finish, focus, plain
+from polytask.report.charts.chart import FOCUS, Chart, altair, colours, dashes, finish, focus, names, plain, rows_of
 
-POINTS = 9000
+POINTS = 6000
 """About as many points as all the curves of a page may have; longer ones are thinned."""
 HEIGHT = 170
 
@@ -29,8 +30,8 @@ def curves(record: CompareRecord, task: TaskFacts) -> Chart | None:
     if not rows:
         return None
     best = [_best(curve) for curve in own]
-    chart = _draw(record, rows, [row for row in best if row])
-    return Chart(task.name, finish(chart, HEIGHT), _text(record, task, rows))
+    tables = {"rows": rows, "best": [row for row in best if row]}
+    return Chart(task.name, _shape(names(record)), tables, _text(record, task, rows))
 
 
 def _series(own: list[Curve], contender: str, which: str, most: int) -> list[dict[str, Any]]:
@@ -59,30 +60,33 @@ def _best(curve: Curve) -> dict[str, Any] | None:
     return {"c": curve.contender, "e": curve.best_epoch, "v": plain(loss, 4), "s": "best epoch of a seed"}
 
 
-def _draw(record: CompareRecord, rows: list[dict[str, Any]], best: list[dict[str, Any]]) -> Any:
+@cache
+def _shape(contenders: tuple[str, ...]) -> dict[str, Any]:
     alt = altair()
-    colour = alt.Color("c:N", scale=contender_colours(record), legend=None)
-    dash = alt.StrokeDash("c:N", scale=contender_dashes(record), legend=None)
-    x = alt.X("e:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=5, grid=False))
+    colour = alt.Color("c:N", scale=colours(contenders), legend=None)
+    dash = alt.StrokeDash("c:N", scale=dashes(contenders), legend=None)
+    x = alt.X(
+        "e:Q",
+        title="epoch",
+        scale=alt.Scale(zero=False, nice=False),
+        axis=alt.Axis(tickMinStep=1, tickCount=5, grid=False),
+    )
     y = alt.Y("v:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4))
     tips = [alt.Tooltip(f"{key}:{kind}", title=title) for key, kind, title in TIPS]
 
     def seen(opacity: float) -> Any:
         return alt.condition(FOCUS, alt.value(opacity), alt.value(0.06))
 
-    base = alt.Chart()
+    base = rows_of("rows")
     validation = base.transform_filter("datum.s == 'validation'")
     training = base.transform_filter("datum.s == 'training'")
     band = validation.mark_area().encode(x=x, y=alt.Y("l:Q", title=None), y2="h:Q", color=colour, opacity=seen(0.15))
     line = validation.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash, opacity=seen(1))
     dots = training.mark_line(strokeWidth=1, strokeDash=[1, 3]).encode(x=x, y=y, color=colour, opacity=seen(0.9))
     touch = base.mark_point(size=80, filled=True, opacity=0).encode(x=x, y=y, tooltip=tips)
-    layers = [band, line, dots, touch]
-    data = alt.Data(values=rows)
-    if best:
-        marks = alt.Chart(alt.Data(values=best)).mark_point(size=22, filled=True)
-        layers.append(marks.encode(x=x, y=y, color=colour, opacity=seen(0.9), tooltip=tips))
-    return alt.layer(*layers, data=data).add_params(focus())
+    marks = rows_of("best").mark_point(size=22, filled=True)
+    best = marks.encode(x=x, y=y, color=colour, opacity=seen(0.9), tooltip=tips)
+    return finish(alt.layer(band, line, dots, touch, best).add_params(focus()), HEIGHT)
 
 
 TIPS = (("c", "N", "contender"), ("s", "N", "what"), ("e", "Q", "epoch"), ("v", "Q", "loss"))

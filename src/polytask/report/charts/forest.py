@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from polytask.record.compare import CompareRecord, ContenderFacts, VerdictFacts
-from polytask.report.charts.chart import INK, MUTED, Chart, altair, finish, plain
+from polytask.report.charts.chart import INK, MUTED, Chart, altair, finish, plain, rows_of
 from polytask.report.phrases import interval, number, probability
 from polytask.report.reading import WORDS, finding, verdict_of
 
@@ -41,7 +41,6 @@ def forest(record: CompareRecord, contender: ContenderFacts) -> Chart | None:
     rows = [_row(name, v) for name, v in found if v is not None and isfinite(v.relative_gain)]
     if scale is None or not rows:
         return None
-    order = [row["task"] for row in rows]
     deltas = [d for d in record.delta_m if d.contender == contender.name and isfinite(d.value)]
     mean = [
         {
@@ -54,9 +53,11 @@ def forest(record: CompareRecord, contender: ContenderFacts) -> Chart | None:
         }
         for d in deltas
     ]
-    chart = _draw(rows, mean, order, scale)
-    height = STEP * (len(order) + len(mean))
-    return Chart(contender.title, finish(chart, height), f"Forest plot of relative gains. {finding(record, contender)}")
+    order = [row["task"] for row in (*rows, *mean)]
+    tables = {"rows": rows, "mean": mean, "zero": [{"low": 0}]}
+    height = STEP * len(order)
+    text = f"Forest plot of relative gains. {finding(record, contender)}"
+    return Chart(contender.title, finish(_draw(order, scale), height), tables, text)
 
 
 def _row(name: str, v: VerdictFacts) -> dict[str, Any]:
@@ -75,15 +76,15 @@ def _row(name: str, v: VerdictFacts) -> dict[str, Any]:
     }
 
 
-def _draw(rows: list[dict[str, Any]], mean: list[dict[str, Any]], order: list[str], scale: tuple[float, float]) -> Any:
+def _draw(order: list[str], scale: tuple[float, float]) -> Any:
     alt = altair()
     words = alt.Scale(domain=list(WORDS), range=COLOURS)
     tips = [alt.Tooltip(f"{key}:N", title=title) for key, title in TIPS.items()]
-    y = alt.Y("task:N", sort=[*order, MEAN_ROW], title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False))
-    axis = alt.Axis(title="gain in % of the baseline's error (right of 0 = better)", tickCount=6, grid=True)
+    y = alt.Y("task:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, domain=False, ticks=False))
+    axis = alt.Axis(title="gain, % of the error (right of 0 = better)", tickCount=6, grid=True)
     x = alt.X("low:Q", scale=alt.Scale(domain=list(scale), nice=False), axis=axis)
-    base = alt.Chart(alt.Data(values=rows))
-    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color=INK, strokeWidth=1).encode(x=alt.datum(0))
+    base = rows_of("rows")
+    zero = rows_of("zero").mark_rule(color=INK, strokeWidth=1).encode(x=x)
     thin = base.mark_rule(color=MUTED, strokeWidth=1.5, strokeDash=[2, 2], yOffset=8, clip=True)
     bar = base.mark_rule(strokeWidth=3, clip=True, strokeCap="round")
     dot = base.mark_point(size=90, filled=True, opacity=1, clip=True)
@@ -99,12 +100,10 @@ def _draw(rows: list[dict[str, Any]], mean: list[dict[str, Any]], order: list[st
             tooltip=tips,
         ),
     ]
-    if mean:
-        summary = alt.Chart(alt.Data(values=mean))
-        tip = [alt.Tooltip("says:N", title="Δm, 95 %")]
-        layers.append(summary.mark_rule(strokeWidth=3, color=INK, clip=True).encode(x=x, x2="high:Q", y=y, tooltip=tip))
-        diamond = summary.mark_point(shape="diamond", size=140, filled=True, opacity=1, color=INK, clip=True)
-        layers.append(diamond.encode(x="gain:Q", y=y, tooltip=tip))
+    tip = [alt.Tooltip("says:N", title="Δm, 95 %")]
+    summary = rows_of("mean").mark_rule(strokeWidth=3, color=INK, clip=True)
+    diamond = rows_of("mean").mark_point(shape="diamond", size=140, filled=True, opacity=1, color=INK, clip=True)
+    layers += [summary.encode(x=x, x2="high:Q", y=y, tooltip=tip), diamond.encode(x="gain:Q", y=y, tooltip=tip)]
     return alt.layer(*layers)
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from polytask.record.compare import CompareRecord, ContenderFacts, WeightTrace
-from polytask.report.charts.chart import Chart, altair, finish, plain
+from polytask.report.charts.chart import Chart, altair, finish, plain, rows_of
 
 LINES = 9
 """More tasks than this are drawn as a heat map."""
@@ -25,8 +25,8 @@ def weights(record: CompareRecord, contender: ContenderFacts) -> Chart | None:
     ends = sorted(((row["w"], row["t"]) for row in rows if row["e"] == last), reverse=True)
     text = f"Weights in the last epoch: {', '.join(f'{task} {weight:.3g}' for weight, task in ends)}."
     if len(tasks) <= LINES:
-        return Chart(contender.title, finish(_lines(rows, tasks), 260), text)
-    return Chart(contender.title, finish(_heat(rows, tasks), 14 * len(tasks)), text)
+        return Chart(contender.title, finish(_lines(tasks), 260), {"rows": rows}, text)
+    return Chart(contender.title, finish(_heat(tasks), 14 * len(tasks)), {"rows": rows}, text)
 
 
 def weight_rows(traces: list[WeightTrace]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -44,12 +44,18 @@ def weight_rows(traces: list[WeightTrace]) -> tuple[list[dict[str, Any]], list[s
     return sorted(rows, key=lambda row: (tasks.index(row["t"]), row["e"])), tasks
 
 
-def _lines(rows: list[dict[str, Any]], tasks: list[str]) -> Any:
+def _lines(tasks: list[str]) -> Any:
     alt = altair()
-    base = alt.Chart(alt.Data(values=rows))
-    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolType="stroke", labelLimit=130)
+    base = rows_of("rows")
+    columns = alt.ExprRef("max(1, floor(width / 140))")
+    legend = alt.Legend(title=None, orient="bottom", columns=columns, symbolType="stroke", labelLimit=130)
     colour = alt.Color("t:N", scale=alt.Scale(domain=tasks, range=COLOURS[: len(tasks)]), legend=legend)
-    x = alt.X("e:Q", title="epoch", axis=alt.Axis(tickMinStep=1, grid=False))
+    x = alt.X(
+        "e:Q",
+        title="epoch",
+        scale=alt.Scale(zero=False, nice=False),
+        axis=alt.Axis(tickMinStep=1, tickCount=8, grid=False),
+    )
     y = alt.Y("w:Q", title="weight (1 = equal share)", axis=alt.Axis(tickCount=5))
     tips = [alt.Tooltip("t:N", title="task"), alt.Tooltip("e:Q", title="epoch"), alt.Tooltip("w:Q", title="weight")]
     pick = alt.selection_point(name="task", fields=["t"], bind="legend", on="click")
@@ -59,12 +65,12 @@ def _lines(rows: list[dict[str, Any]], tasks: list[str]) -> Any:
     return alt.layer(line, touch)
 
 
-def _heat(rows: list[dict[str, Any]], tasks: list[str]) -> Any:
+def _heat(tasks: list[str]) -> Any:
     alt = altair()
     tips = [alt.Tooltip("t:N", title="task"), alt.Tooltip("e:Q", title="epoch"), alt.Tooltip("w:Q", title="weight")]
     scale = alt.Scale(scheme="blueorange", domainMid=1)
     return (
-        alt.Chart(alt.Data(values=rows))
+        rows_of("rows")
         .mark_rect()
         .encode(
             x=alt.X("e:O", title="epoch", axis=alt.Axis(labelOverlap=True, labelAngle=0)),

@@ -2,24 +2,35 @@
 // Draws the charts one after the other, and lets the keys bring out one contender in all of them.
 (() => {
   const source = document.getElementById("charts");
-  const specs = source ? JSON.parse(source.textContent) : [];
+  const { shapes, charts } = source ? JSON.parse(source.textContent) : { shapes: [], charts: [] };
   const views = [];
   let focused = "";
   const font = '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
   const text = { labelColor: "var(--muted)", titleColor: "var(--muted)", labelFont: font, titleFont: font,
     labelFontSize: 11, titleFontSize: 11, titleFontWeight: 400 };
   const config = {
-    background: null, font, view: { stroke: null },
+    background: null, font, padding: { left: 0, right: 6, top: 6, bottom: 0 }, view: { stroke: null },
     axis: { ...text, gridColor: "var(--line)", domainColor: "var(--line)", tickColor: "var(--line)", titlePadding: 6 },
     axisY: { ...text }, legend: { ...text, labelColor: "var(--ink)", labelFontSize: 12 },
   };
   const options = { mode: "vega-lite", renderer: "svg", actions: false, config, tooltip: { theme: "polytask", disableDefaultStyle: true } };
 
+  // Rows are stored as columns, and charts of one shape share their specification.
+  function unpack({ shape, tables }) {
+    const rows = (columns) => {
+      const names = Object.keys(columns);
+      const row = (_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]]));
+      return names.length ? columns[names[0]].map(row) : [];
+    };
+    const datasets = Object.fromEntries(Object.entries(tables).map(([name, columns]) => [name, rows(columns)]));
+    return { ...shapes[shape], datasets };
+  }
+
   async function draw(place) {
     if (place.dataset.drawn) return;
     place.dataset.drawn = "yes";
     try {
-      const spec = specs[Number(place.dataset.chart)];
+      const spec = unpack(charts[Number(place.dataset.chart)]);
       const { view } = await vegaEmbed(place, spec, options);
       if ((spec.params || []).some((p) => p.name === "focus")) {
         views.push(view);
