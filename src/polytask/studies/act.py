@@ -1,0 +1,67 @@
+"""Acting on a comparison: tasks that sharing hurt fall back to their single-task model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from polytask.data.schema import Schema
+from polytask.evaluation.verdict import verdicts
+from polytask.studies.execute import Results, SeedRun
+from polytask.studies.facts import paired_scores
+from polytask.studies.network import FittedNetwork
+from polytask.studies.problem import Problem
+from polytask.training.learner import Fitted, Learner
+from polytask.training.parts import Part
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which tasks fall back, by the verdicts on validation rows that all seeds shared.
+
+    :param fallen_back: tasks that are answered by their single-task model.
+    """
+
+    fallen_back: tuple[str, ...]
+
+
+def decide(problem: Problem, results: Results, baseline: str, contender: str) -> Decision:
+    """The tasks that the contender hurt on the shared validation rows. The test rows have no say."""
+    found = verdicts(paired_scores(problem, results, baseline, decision=True)[contender])
+    return Decision(tuple(task for task, verdict in found.items() if verdict.verdict == "hurt"))
+
+
+def keep(
+    learner: Learner,
+    schema: Schema,
+    results: Results,
+    *,
+    baseline: str,
+    contender: str,
+    decision: Decision | None,
+) -> Learner:
+    """A fitted learner with the models of the seed that did best on its validation rows.
+
+    With a decision, tasks that fall back are answered by the single-task model of its best seed.
+    """
+    best = results.best(contender)
+    back = set(decision.fallen_back) if decision is not None else set()
+    kept = [narrowed for part in _parts(best) if (narrowed := _without(part, back)) is not None]
+    for part in _parts(results.best(baseline)) if back else ():
+        if set(part.tasks) <= back:
+            kept.append(dataclasses.replace(part, name=f"single-{len(kept)}"))
+    history = best.models[0].history if len(best.models) == 1 else ()
+    epochs = {task: epoch for model in best.models for task, epoch in model.best_epochs.items()}
+    first = best.models[0]
+    best_epoch = first.trained.best_epoch if isinstance(first, FittedNetwork) else 0
+    return Learner.from_config(learner.config, Fitted(schema, tuple(kept), tuple(history), best_epoch, epochs))
+
+
+def _parts(run: SeedRun) -> list[Part]:
+    return [part for model in run.models if isinstance(model, FittedNetwork) for part in model.parts]
+
+
+def _without(part: Part, tasks: set[str]) -> Part | None:
+    """A part that answers for fewer tasks; None when nothing is left."""
+    targets = tuple(target for target in part.targets if target.task.name not in tasks)
+    return dataclasses.replace(part, targets=targets) if targets else None

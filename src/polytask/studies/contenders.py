@@ -1,0 +1,90 @@
+"""Who takes part in a comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from polytask.balancing import METHODS
+from polytask.balancing.methods.equal import Equal
+from polytask.errors import ConfigError
+from polytask.nets.encoders import ENCODERS
+from polytask.nets.sharing import SHARING
+from polytask.nets.sharing.hard import Hard
+from polytask.studies.boosting import Boosting
+from polytask.studies.network import Network
+from polytask.studies.options import CompareOptions
+from polytask.studies.trainer import Contender
+from polytask.tasks.task import Task
+from polytask.training.trainer import Recipe
+
+SINGLE, MATCHED, EQUAL, MULTI, BOOSTING = "single", "matched", "equal", "multi", "boosting"
+
+
+def line_up(
+    tasks: Sequence[Task], recipe: Recipe, others: Mapping[str, Recipe], options: CompareOptions
+) -> tuple[Contender, ...]:
+    """The contenders of a comparison; the first one is the baseline.
+
+    The single-task baseline has the recipe's encoder, optimizer and budget, one model per primary task. Auxiliary tasks
+    are trained in multi-task models only.
+
+    :param others: name -> recipe of further multi-task models.
+    :raises ConfigError: a name is taken, or the primary contender is none of them.
+    """
+    names = tuple(task.name for task in tasks)
+    alone = tuple((task.name,) for task in tasks if task.role == "primary")
+    single = Network(dataclasses.replace(recipe, sharing=Hard(), balancer=Equal()))
+    found = [
+        Contender(
+            SINGLE, "single-task", "One model per task: same encoder, same optimizer, same most steps per task.",
+            "single", single, alone, judged=False,
+        )
+    ]  # fmt: skip
+    if len(names) > 1:
+        found.append(
+            Contender(
+                MULTI, f"multi-task ({_told(recipe)})", "The requested model.", "multi", Network(recipe), (names,)
+            )
+        )
+        plain = dataclasses.replace(recipe, balancer=Equal())
+        if options.equal and plain != recipe:
+            found.append(
+                Contender(EQUAL, f"multi-task ({_told(plain)})", "The requested model with equal weights.", "multi",
+                          Network(plain), (names,))
+            )  # fmt: skip
+        for name, other in others.items():
+            title = f"{name} ({_told(other)})"
+            found.append(Contender(name, title, "A further multi-task model.", "multi", Network(other), (names,)))
+        if options.matched:
+            found.append(
+                Contender(
+                    MATCHED, "single-task, matched compute",
+                    "One model per task; together they take the steps of one multi-task run. Shown without verdicts.",
+                    "single", single, alone, judged=False,
+                )
+            )  # fmt: skip
+    if options.boosting:
+        text = "Gradient boosted trees (LightGBM), one model per target."
+        found.append(Contender(BOOSTING, "boosted trees", text, "boosting", Boosting(), alone))
+    _check([contender.name for contender in found], others, options)
+    return tuple(found)
+
+
+def _told(recipe: Recipe) -> str:
+    """A recipe in a few words."""
+    encoder = ENCODERS.config(recipe.encoder)
+    fields = ", ".join(f"{key} {value}" for key, value in encoder.items() if key != "name")
+    sharing = SHARING.name_of(recipe.sharing)
+    words = [f"{encoder['name']} {fields}".strip(), *([sharing] if sharing != "hard" else [])]
+    return ", ".join([*words, f"{METHODS.name_of(recipe.balancer)} weights"])
+
+
+def _check(names: Sequence[str], others: Mapping[str, Recipe], options: CompareOptions) -> None:
+    for name in others:
+        if names.count(name) > 1 or name in (SINGLE, MATCHED, EQUAL, MULTI, BOOSTING):
+            raise ConfigError(f"the name {name!r} is taken.", where="compare.contenders", do="Choose another one.")
+    if options.primary and options.primary not in names:
+        raise ConfigError(
+            f"{options.primary!r} is no contender; there are {', '.join(names)}.", where="compare.primary"
+        )

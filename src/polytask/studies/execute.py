@@ -1,0 +1,142 @@
+"""Runs every contender with every seed and keeps what the record needs of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+import torch
+
+from polytask.batch import Inputs
+from polytask.data.table import Table
+from polytask.evaluation.scores import TaskScore, score
+from polytask.studies.network import Network
+from polytask.studies.problem import Problem
+from polytask.studies.trainer import Contender, Fitted
+from polytask.tasks.task import Array
+
+Say = Callable[[str, int, int], None]
+"""Told what runs next, how many models are done, and how many there are."""
+
+ROWS = 8192
+"""Rows of one prediction."""
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One contender trained once.
+
+    :param models: its models, one per group.
+    :param test: task -> scores on the test rows. :param decision: the same on shared validation rows, if there are any.
+    :param answers: task -> answer on the test rows.
+    """
+
+    seed: int
+    models: tuple[Fitted, ...]
+    test: dict[str, TaskScore]
+    decision: dict[str, TaskScore]
+    answers: dict[str, dict[str, Array]]
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all its models."""
+        return sum(model.steps for model in self.models)
+
+
+@dataclass
+class Results:
+    """Everything that was trained: contender name -> one run per seed."""
+
+    contenders: tuple[Contender, ...]
+    seeds: tuple[int, ...]
+    runs: dict[str, list[SeedRun]] = field(default_factory=dict)
+
+    def scores(self, contender: str, task: str, *, decision: bool = False) -> list[TaskScore]:
+        """Scores of a contender on a task, one per seed."""
+        return [(run.decision if decision else run.test)[task] for run in self.runs[contender]]
+
+    def tasks(self, contender: str) -> tuple[str, ...]:
+        """The tasks that a contender answers for."""
+        return tuple(self.runs[contender][0].test)
+
+    def best(self, contender: str) -> SeedRun:
+        """The run whose models did best on their validation rows, on average over models."""
+        return max(self.runs[contender], key=lambda run: float(np.mean([model.selected for model in run.models])))
+
+
+def execute(
+    problem: Problem,
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    *,
+    fraction: float,
+    matched_to: str | None = None,
+    say: Say | None = None,
+) -> Results:
+    """Train every contender with every seed.
+
+    :param fraction: share of the training rows that a seed sets aside for validation.
+    :param matched_to: the multi-task contender whose steps the contender called ``"matched"`` shares among its models.
+    """
+    results = Results(tuple(contenders), tuple(seeds), {contender.name: [] for contender in contenders})
+    total, done = len(seeds) * sum(len(contender.groups) for contender in contenders), 0
+    for seed in seeds:
+        part = problem.split(fraction, seed)
+        for contender in contenders:
+            trainer = contender.trainer
+            if contender.name == "matched" and matched_to is not None and isinstance(trainer, Network):
+                trainer = trainer.limited(results.runs[matched_to][-1].steps // len(contender.groups))
+            models = []
+            for group in contender.groups:
+                if say is not None:
+                    say(f"seed {seed}: {contender.title}" + (f", {group[0]}" if len(group) == 1 else ""), done, total)
+                models.append(trainer.fit(problem, group, part, seed))
+                done += 1
+            results.runs[contender.name].append(_scored(problem, tuple(models), seed))
+    if say is not None:
+        say("done", done, total)
+    return results
+
+
+def _scored(problem: Problem, models: tuple[Fitted, ...], seed: int) -> SeedRun:
+    answers = {task: answer for model in models for task, answer in predict(model, problem.test).items()}
+    answered = problem.chosen(answers)
+    decision: dict[str, TaskScore] = {}
+    if problem.validation is not None:
+        held = problem.validation
+        said = {task: answer for model in models for task, answer in predict(model, held).items()}
+        decision = {t.task.name: score(t, said[t.task.name], held.labels(t.task.name)) for t in answered}
+    test = {t.task.name: score(t, answers[t.task.name], problem.test.labels(t.task.name)) for t in answered}
+    return SeedRun(seed, models, test, decision, answers)
+
+
+def predict(model: Fitted, table: Table) -> dict[str, dict[str, Array]]:
+    """Answers of a model for all rows of a table."""
+    parts = [model.answers(batch.inputs) for batch in table.in_order(ROWS)]
+    return {
+        task: {key: np.concatenate([part[task][key] for part in parts]) for key in parts[0][task]}
+        for task in model.tasks
+    }
+
+
+def latency_ms(models: Sequence[Fitted], table: Table, rows: int, *, repeats: int = 7) -> float:
+    """Milliseconds to answer for every task: the median of some repeats, summed over the models."""
+    inputs = _some(table, rows)
+    total = 0.0
+    for model in models:
+        model.answers(inputs)
+        times = []
+        for _ in range(repeats):
+            begin = time.perf_counter()
+            model.answers(inputs)
+            times.append(time.perf_counter() - begin)
+        total += median(times)
+    return 1000 * total
+
+
+def _some(table: Table, rows: int) -> Inputs:
+    """So many rows, the table over again if it is shorter."""
+    return table.batch(torch.arange(rows) % len(table)).inputs

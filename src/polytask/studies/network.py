@@ -1,0 +1,118 @@
+"""Networks as contenders: any recipe, for any group of tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from polytask.balancing import METHODS
+from polytask.batch import Inputs
+from polytask.catalogue import changed_fields
+from polytask.data import SAMPLERS
+from polytask.nets.encoders import ENCODERS
+from polytask.nets.sharing import SHARING
+from polytask.record.run import EpochRecord
+from polytask.studies.memory import peak_memory
+from polytask.studies.problem import Part, Problem
+from polytask.studies.trainer import Fitted, Trainer
+from polytask.tasks.task import Array, labelled
+from polytask.training.options import TrainingOptions
+from polytask.training.parts import Part as Trunk
+from polytask.training.trainer import Recipe, Trained, train_model
+
+
+@dataclass(frozen=True)
+class Network(Trainer):
+    """A model trained by a recipe.
+
+    It trains on the rows that carry a label of its tasks. The budget of optimizer steps, and the patience counted in
+    steps, are those of a model trained on all rows, so that every contender gives a task the same number of updates
+    at most, however many labels are missing.
+    """
+
+    recipe: Recipe
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe as JSON values."""
+        return {
+            "encoder": ENCODERS.config(self.recipe.encoder),
+            "sharing": SHARING.config(self.recipe.sharing),
+            "balancer": METHODS.config(self.recipe.balancer),
+            "sampler": SAMPLERS.config(self.recipe.sampler),
+            "training": changed_fields(self.recipe.options),
+        }
+
+    def fit(self, problem: Problem, tasks: tuple[str, ...], part: Part, seed: int) -> Fitted:
+        """One network for these tasks."""
+        targets = problem.chosen(tasks)
+        known = torch.stack([labelled(part.train.labels(task)) for task in tasks]).any(0)
+        own = part.train if bool(known.all()) else part.train.take(known.nonzero()[:, 0])
+        options = same_budget(self.recipe.options, len(part.train), len(own))
+        recipe = dataclasses.replace(self.recipe, options=options)
+        with peak_memory() as peak:
+            trained = train_model(own, problem.spec, targets, recipe, validation=part.validation, seed=seed)
+        return FittedNetwork(trained, tasks, peak.bytes)
+
+    def limited(self, steps: int) -> Network:
+        """The same recipe with at most so many optimizer steps per model."""
+        options = dataclasses.replace(self.recipe.options, max_steps=max(1, steps))
+        return Network(dataclasses.replace(self.recipe, options=options))
+
+
+def same_budget(options: TrainingOptions, all_rows: int, own_rows: int) -> TrainingOptions:
+    """Options that give a model on ``own_rows`` the steps, and the patience in steps, of one on ``all_rows``.
+
+    >>> changed = same_budget(TrainingOptions(epochs=10, patience=4, batch_size=10), all_rows=100, own_rows=50)
+    >>> changed.epochs, changed.max_steps, changed.patience
+    (20, 100, 8)
+    """
+    per_update = options.batch_size * options.accumulate
+    full, own = math.ceil(all_rows / per_update), max(1, math.ceil(own_rows / per_update))
+    steps = full * options.epochs
+    return dataclasses.replace(
+        options,
+        epochs=math.ceil(steps / own),
+        max_steps=min(steps, options.max_steps or steps),
+        patience=round(options.patience * full / own),
+    )
+
+
+@dataclass
+class FittedNetwork(Fitted):
+    """A trained network, or the several of ``keep="per_task"``."""
+
+    trained: Trained
+    tasks: tuple[str, ...]
+    peak_bytes: float
+
+    def __post_init__(self) -> None:
+        self.seconds, self.steps = self.trained.seconds, self.trained.steps
+        self.parameters = sum(p.numel() for part in self.parts for p in part.model.parameters())
+        self.artefact_bytes = sum(t.nbytes for part in self.parts for t in part.model.task_state(part.tasks).values())
+        self.best_epochs = dict(self.trained.best_epoch_per_task)
+        gains = [epoch.gain for epoch in self.history if math.isfinite(epoch.gain)]
+        self.selected = max(gains, default=float("-inf"))
+
+    @property
+    def parts(self) -> tuple[Trunk, ...]:
+        """The models behind it."""
+        return self.trained.parts
+
+    @property
+    def history(self) -> Sequence[EpochRecord]:  # type: ignore[override]  # read-only here
+        """One record per epoch."""
+        return self.trained.history
+
+    def answers(self, inputs: Inputs) -> dict[str, dict[str, Array]]:
+        """What the network says about N rows."""
+        found: dict[str, dict[str, Array]] = {}
+        for part in self.parts:
+            with torch.inference_mode():
+                outputs = part.model.answers(part.model(inputs))
+            found |= {t.task.name: t.answer(outputs[t.task.name].float()) for t in part.targets}
+        return found
