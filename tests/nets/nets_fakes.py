@@ -33,7 +33,8 @@ class Coin(Task):
         raise NotImplementedError
 
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(outputs[..., 0], targets[..., 0], reduction="none")
+        truth = targets[..., 0].nan_to_num(0.0, posinf=torch.inf)
+        return functional.binary_cross_entropy_with_logits(outputs[..., 0], truth, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Square(Coin):
 
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         present = ~targets.isnan()
-        squares = (outputs - targets.nan_to_num(0.0)) ** 2
+        squares = (outputs - targets.nan_to_num(0.0, posinf=torch.inf)) ** 2
         return constants["factor"] * torch.where(present, squares, 0.0).sum(-1)
 
 

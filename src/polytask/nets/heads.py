@@ -21,8 +21,10 @@ from polytask.tasks.task import Target, labelled
 class HeadGroup(nn.Module):
     """The linear heads of G tasks of equal signature.
 
-    Weights start at zero and biases at the best constant predictor, so that a task's first loss is its reference loss.
-    (The trunk's first gradient is therefore zero; it moves from the second step on.)
+    Weights start at zero and biases at the best constant predictor, so that a task's first loss is its reference loss
+    exactly. The trunk's first gradient is therefore zero; it moves from the second step on. With AdamW at a rate of
+    1e-3 this costs a few dozen steps against PyTorch's random start; the best validation loss was the same or better on
+    five small tables wherever training went on until it stopped falling.
 
     Heads compute in the precision of their weights even under autocast: 16-bit logits tie scores and round
     regressions, and the product is small.
@@ -67,8 +69,8 @@ class HeadGroup(nn.Module):
     def loss_sums(self, outputs: Tensor, targets: Targets, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Summed losses and labelled rows of each task: ``(G,)`` and ``(G,)``, in float32 or better.
 
-        Rows without a label and skipped tasks are cut off *before* the loss, on both sides: whatever stands
-        there, infinities and NaN included, no gradient hears of it.
+        Outputs of rows without a label and of skipped tasks are cut off *before* the loss: whatever stands there,
+        infinities and NaN included, no gradient hears of it.
 
         :param outputs: ``(N, G, K)``.
         :param skip: ``(G,)`` bool, True for tasks to leave out; their sum and count are 0.
@@ -77,11 +79,11 @@ class HeadGroup(nn.Module):
         absent = ~labelled(block)
         if skip is not None:
             absent = absent | skip
+            block = block.masked_fill(absent[..., None], torch.nan)  # infinite labels; NaN is what losses are ready for
         if outputs.dtype in (torch.float16, torch.bfloat16):
             outputs = outputs.float()
         # masked_fill, not where: three times as fast on CPUs, and its gradient is cut off just as well.
         outputs = outputs.masked_fill(absent[..., None], 0.0)
-        block = block.masked_fill(absent[..., None], 0.0)
         with torch.autocast(outputs.device.type, enabled=False):
             rows = self.task.row_losses(outputs, block, self.constants())
         present = (~absent).to(rows.dtype)
