@@ -157,7 +157,7 @@ def test_quantile_map_is_a_rising_bijection_beyond_its_knots_too(known, new):
     np.testing.assert_allclose(units.backward(mapped), points, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1e-100, 1e-10, 1e10, 1e150])
+@pytest.mark.parametrize("scale", [1e-200, 1e-10, 1e10, 1e149])
 def test_labels_of_any_size(scale):
     target = Regression("y").fit(column(scale, 2 * scale, None, 4 * scale))
     encoded = target.encode(column(scale, 2 * scale, None, 4 * scale))
@@ -184,6 +184,18 @@ def kind(name, **fields):
 def test_constant_labels_are_refused(name):
     with pytest.raises(TaskError, match=r"task 't', column 'y': every label in the training rows is 3.*nothing"):
         kind(name).fit(column(3, 3, None, 3))
+
+
+def test_labels_that_a_transform_or_float32_makes_equal_are_constant():
+    with pytest.raises(TaskError, match="nothing to learn"):
+        Regression("y", transform="log").fit(column(1e16, 1e16 + 2, 1e16 + 4))
+    with pytest.raises(TaskError, match="nothing to learn"):
+        Count("y").fit(column(2**40, 2**40 + 1))
+
+
+def test_digits_after_a_large_mean_are_kept():
+    target = Regression("y").fit(column(1e15, 1e15 + 1, 1e15 + 2))
+    np.testing.assert_allclose(target.encode(column(1e15, 1e15 + 1, 1e15 + 2))[:, 0], [-(1.5**0.5), 0, 1.5**0.5])
 
 
 @pytest.mark.parametrize("name", ONE)
@@ -216,6 +228,12 @@ def test_a_column_that_is_not_there_is_named(name):
 def test_text_among_numbers_is_shown_with_its_row(name):
     with pytest.raises(DataError, match=r"column 'y', row 3: expected a number, found 'n/a'"):
         kind(name).fit(column("1", None, "n/a", "x"))
+
+
+@pytest.mark.parametrize("name", ["regression", "count"])
+def test_numbers_whose_squares_overflow_are_refused(name):
+    with pytest.raises(DataError, match=r"row 2: expected a number of at most 1e\+150, found 1e\+308"):
+        kind(name).fit(column(0.0, 1e308, 1.0))
 
 
 @pytest.mark.parametrize("name", ONE)

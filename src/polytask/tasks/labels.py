@@ -14,6 +14,7 @@ Label: TypeAlias = bool | int | float | str
 """A class label as the user wrote it."""
 
 _WHOLE = 2.0**53  # whole numbers are exact in float64 up to here
+_LARGEST = 1e150  # squares of larger numbers overflow
 
 
 def column_of(frame: pl.DataFrame, column: str, task: str) -> pl.Series:
@@ -47,6 +48,9 @@ def numbers(series: pl.Series, task: str) -> NDArray[np.float64]:
     if bad.any():
         raise bad_row(series, bad, "a number", task, "Correct or empty the cell, or declare a Multiclass task.")
     _refuse_infinite(values, task)
+    huge = values.abs().fill_nan(None) > _LARGEST
+    if huge.any():
+        raise bad_row(values, huge, f"a number of at most {_LARGEST:g}", task, "Use a larger unit for this column.")
     return values.fill_null(float("nan")).to_numpy()
 
 
@@ -86,11 +90,7 @@ def distinct(series: pl.Series, task: str) -> tuple[tuple[Label, ...], NDArray[n
     if not classes:
         raise TaskError("every label is missing in the training rows.", where=place, do="Leave this task out.")
     if len(classes) == 1:
-        raise TaskError(
-            f"every label in the training rows is {classes[0]!r}: there is nothing to learn.",
-            where=place,
-            do="Leave this task out, or check the split and the column.",
-        )
+        raise constant(classes[0], place)
     return classes, table["n"].cast(pl.Int64).to_numpy()
 
 
@@ -120,6 +120,16 @@ def decode(classes: tuple[Label, ...], positions: NDArray[np.int64]) -> list[Lab
         return [classes[i] for i in positions.tolist()]
     values: NDArray[np.generic] = np.asarray(classes)[positions]
     return values
+
+
+def constant(label: Label, where: str) -> TaskError:
+    """The error about labels that are all the same."""
+    shown = f"{label:g}" if isinstance(label, float) else repr(label)
+    return TaskError(
+        f"every label in the training rows is {shown}: there is nothing to learn.",
+        where=where,
+        do="Leave this task out, or check the split and the column.",
+    )
 
 
 def bad_row(series: pl.Series, bad: pl.Series, expected: str, task: str, do: str | None = None) -> DataError:

@@ -15,11 +15,12 @@ from torch import Tensor
 from polytask.errors import ConfigError, DataError, TaskError
 from polytask.maths import scores
 from polytask.tasks.best_constant import huber_location, weighted_quantile
-from polytask.tasks.labels import bad_row, column_of, numbers
+from polytask.tasks.labels import bad_row, column_of, constant, numbers
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
 from polytask.tasks.units import Map, Units
 
 _NORMAL_90 = 1.6448536269514722  # Phi^-1(0.95)
+_SMALLEST_RANGE = 1e-300  # closer labels cannot be told apart in float64
 _LOG_SCALE = 7.0  # the deviation stays within exp(+-7) of the labels' own
 
 
@@ -104,17 +105,16 @@ class Regression(Task):
         place = f"task {self.name!r}, column {column!r}"
         if len(known) == 0:
             raise TaskError("every label is missing in the training rows.", where=place, do="Leave this task out.")
-        if known.min() == known.max():
-            raise TaskError(
-                f"every label in the training rows is {known[0]:g}: there is nothing to learn.",
-                where=place,
-                do="Leave this task out, or check the split and the column.",
-            )
+        if known.max() - known.min() < _SMALLEST_RANGE:
+            raise constant(known[0], place)
         choice: Map = "identity" if self.transform == "none" else "quantile"
         if self.transform == "log":
             refuse_below(labels[column], values, 0.0, self.name)
             choice = "log" if known.min() > 0 else "log1p"
-        return Units.fit(known, choice)
+        units = Units.fit(known, choice)
+        if units.scale == 0:  # the log of nearly equal labels
+            raise constant(known[0], place)
+        return units
 
     def _best_constant(self, values: Array, weights: Array) -> list[float]:
         if self.loss == "mae":

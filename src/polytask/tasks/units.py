@@ -35,12 +35,12 @@ class Units:
 
     @staticmethod
     def fit(values: Array, choice: Map) -> Units:
-        """Learn the map from the training labels, which are finite and not all equal."""
+        """Learn the map from finite training labels; the scale is 0 where they all fall together."""
         knots, normal = _normal_scores(values) if choice == "quantile" else ((), ())
         mapped = Units(choice, 0.0, 1.0, knots, normal).forward(values)
-        unit = float(np.max(np.abs(mapped))) or 1.0  # squares of huge labels would overflow
-        mean, scale = unit * float(np.mean(mapped / unit)), unit * float(np.std(mapped / unit))
-        return Units(choice, mean, scale or 1.0, knots, normal)
+        low, span = float(mapped.min()), float(mapped.max() - mapped.min())
+        share = (mapped - low) / (span or 1.0)  # neither huge labels overflow, nor digits of a large mean get lost
+        return Units(choice, low + span * float(share.mean()), span * float(share.std()), knots, normal)
 
     @staticmethod
     def restore(saved: Mapping[str, Any]) -> Units:
