@@ -2,12 +2,12 @@
 
     python benchmarks/big_table.py --rows 10000000
 
-Writes a Parquet file piece by piece into a temporary folder, fits a schema and targets on a sample of it, encodes it with
-``storage=``, and walks it in shuffled batches; the same batches are gathered from memory for comparison.
+Writes a Parquet file piece by piece into a temporary folder, fits a schema and targets on a sample of it, encodes it
+with ``storage=``, and walks it in shuffled batches; the same batches are gathered from memory for comparison.
 
 The peak of *anonymous* memory (RssAnon: what the program really holds) is sampled every 20 ms from /proc. The peak
-resident set (ru_maxrss) is shown too, but it also counts pages of the mapped files, which the system takes back whenever
-it needs them: for a mapped table it grows up to the size of the data and says nothing about need.
+resident set (ru_maxrss) is shown too, but it also counts pages of the mapped files, which the system takes back
+whenever it needs them: for a mapped table it grows up to the size of the data and says nothing about need.
 """
 
 from __future__ import annotations
@@ -160,9 +160,8 @@ def main() -> None:
         held = gather_microseconds(small, [chosen % len(small) for chosen in rows])
         print(f"\nrows {arguments.rows:,}; Parquet {path.stat().st_size / MIB:,.0f} MiB; encoded {size / MIB:,.0f} MiB "
               f"({schema.spec.numeric} numeric, {len(schema.spec.cardinalities)} categorical, 2 targets)")  # fmt: skip
-    print(
-        f"encoded {arguments.rows / encoding.seconds:,.0f} rows/s; walked {steps * arguments.batch / walk.seconds:,.0f} rows/s"
-    )
+    speeds = arguments.rows / encoding.seconds, min(steps * arguments.batch, arguments.rows) / walk.seconds
+    print(f"encoded {speeds[0]:,.0f} rows/s; walked {speeds[1]:,.0f} rows/s")
     print(f"gather of {arguments.batch} rows: {mapped:.0f} us memory-mapped, {held:.0f} us in memory (100,000 rows)")
     print(f"peak anonymous memory of encoding and walking: {max(encoding.peak, walk.peak):,.0f} MiB, "
           f"{max(encoding.peak, walk.peak) / (size / MIB):.2f} of the encoded size")  # fmt: skip

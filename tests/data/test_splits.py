@@ -1,5 +1,6 @@
 """Laws of every split, and what each one promises on top."""
 
+import itertools
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def test_no_group_is_on_two_sides_and_rows_without_one_stand_alone() -> None:
     people = [
         set(frame["person"].to_numpy()[rows][~np.isnan(frame["person"].to_numpy()[rows])]) for rows in parts.values()
     ]
-    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    assert not any(a & b for a, b in itertools.combinations(people, 2))
     assert all(frame["person"][rows.tolist()].null_count() > 0 for rows in parts.values())
 
 
