@@ -126,6 +126,8 @@ def test_nothing_of_a_skipped_task_reaches_a_gradient(model: Model, poison: str)
     losses = model.losses(model(inputs), targets, skip={"c"})
     losses.values.sum().backward()
     assert losses.names == expected.names == ("a", "b.x", "d")
+    sums, counts = model.loss_sums(model(inputs), targets, skip={"c"})
+    assert (float(sums[2].detach()), float(counts[2])) == (0.0, 0.0)
     assert torch.equal(losses.values, expected.values)
     for name, gradient in gradients(model).items():
         assert gradient.isfinite().all(), name
