@@ -197,6 +197,12 @@ def test_heavy_tails_are_tamed_and_light_ones_left_alone() -> None:
     assert (np.diff(tamed[order, 0]) >= 0).all()
 
 
+def test_a_rare_one_among_zeros_is_no_heavy_tail() -> None:
+    rare = [0] * 99 + [1]
+    assert "signed log" not in fit({"x": rare}).notes[0].text
+    assert "signed log" in fit({"x": [*rare, 50]}).notes[0].text
+
+
 def test_signed_log_worked_by_hand() -> None:
     # 3 of 4 values are equal, so the spread is the mean distance to the median: 100 / 20 = 5.
     x = [0.0] * 19 + [100.0]

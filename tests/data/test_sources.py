@@ -112,6 +112,7 @@ WRONG = {
     "blank": ("a.csv", b" \n\n", "the file is empty"),
     "header only": ("a.csv", b"a,b\n", "a header and no rows"),
     "duplicate names": ("a.csv", b"a,b,a\n1,2,3\n", "two columns are called 'a': columns 1 and 3"),
+    "no header": ("a.csv", b"5,1,5\n1,2,3\n", "The first line looks like data"),
     "long row": ("a.csv", b"a,b\n1,2\n1,2,3\n", "line 3: expected 2 cells as in the header, found 3"),
     "short row": ("a.csv", b'a,b,c\n1,2,3\n"x\ny",2,3\n4,5\n', "line 5: expected 3 cells as in the header, found 2"),
     "latin-1": (

@@ -120,9 +120,15 @@ def _header(content: bytes, separator: str) -> list[str]:
             raise DataError(
                 f"two columns are called {name!r}: columns {names.index(name) + 1} and {position + 1}.",
                 where="line 1",
-                do="Rename one of them.",
+                do="The first line looks like data: put a line of column names above it."
+                if _is_number(name)
+                else "Rename one of them.",
             )
     return names
+
+
+def _is_number(name: str) -> bool:
+    return name.lstrip("-").replace(".", "", 1).isdecimal()
 
 
 def _cells(content: bytes, separator: str, names: list[str]) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ ROWS = 100_000
 GLANCE = 256
 """Rows that rule out nearly all pairs before the rest is compared."""
 Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 def check_leakage(frame: Frame, features: Collection[str], target_columns: Collection[str]) -> None:
@@ -38,15 +40,30 @@ def check_leakage(frame: Frame, features: Collection[str], target_columns: Colle
     targets = [name for name in target_columns if name in names]
     others = [name for name in features if name in names and name not in set(target_columns)]
     rows = sample(frame.select([*others, *targets]), ROWS)
-    coded = {name: _codes(rows[name]) for name in (*others, *targets)}
+    seen = {name: _Seen(_codes(rows[name]), _floats(rows[name])) for name in (*others, *targets)}
     for target in targets:
         for feature in others:
-            if _equal(rows[feature], rows[target], coded[target]):
-                raise _leak(feature, target, "they are equal in every row")
-            if _recoded(coded[feature], coded[target]):
-                raise _leak(feature, target, "they correspond one to one in every row")
-            if _straight(rows[feature], rows[target]):
-                raise _leak(feature, target, "one is the other in different units in every row")
+            how = _resemblance(seen[feature], seen[target])
+            if how:
+                raise _leak(feature, target, how)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One column: its levels as whole numbers, -1 where missing, and its numbers, None if it has none."""
+
+    codes: Codes
+    floats: Floats | None
+
+
+def _resemblance(feature: _Seen, target: _Seen) -> str:
+    """How one gives the other away, or ``""``."""
+    if feature.floats is not None and target.floats is not None:
+        if _equal(feature.floats, target.floats):
+            return "they are equal in every row"
+        if _on_a_line(feature.floats[:GLANCE], target.floats[:GLANCE]) and _on_a_line(feature.floats, target.floats):
+            return "one is the other in different units in every row"
+    return "they correspond one to one in every row" if _recoded(feature.codes, target.codes) else ""
 
 
 def _leak(feature: str, target: str, how: str) -> DataError:
@@ -64,14 +81,22 @@ def _codes(column: pl.Series) -> Codes:
     return words_of(column).rank("dense").cast(pl.Int64).fill_null(0).to_numpy().astype(np.int64) - 1
 
 
-def _equal(feature: pl.Series, target: pl.Series, levels: Codes) -> bool:
-    """Whether the values are the same, and chance does not explain it."""
-    if feature.dtype != target.dtype and not (feature.dtype.is_numeric() and target.dtype.is_numeric()):
+def _floats(column: pl.Series) -> Floats | None:
+    if not column.dtype.is_numeric():
+        return None
+    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _equal(feature: Floats, target: Floats) -> bool:
+    """Whether the numbers are the same where both are there, and chance does not explain it."""
+    if not _same(feature[:GLANCE], target[:GLANCE]) or not _same(feature, target):
         return False
-    if feature.dtype.is_nested() or not (feature[:GLANCE] == target[:GLANCE]).all():
-        return False
-    both = (feature.is_not_null() & target.is_not_null()).to_numpy()
-    return bool((feature == target).all()) and _log_chance(levels[both], recoded=False) < math.log(CHANCE)
+    both = ~np.isnan(feature) & ~np.isnan(target)
+    return _log_chance(np.unique(target[both], return_inverse=True)[1], recoded=False) < math.log(CHANCE)
+
+
+def _same(a: Floats, b: Floats) -> bool:
+    return bool(((a == b) | np.isnan(a) | np.isnan(b)).all())
 
 
 def _recoded(feature: Codes, target: Codes) -> bool:
@@ -97,19 +122,8 @@ def _log_chance(levels: Codes, *, recoded: bool = True) -> float:
     return ways - math.lgamma(len(levels) + 1)
 
 
-def _straight(feature: pl.Series, target: pl.Series) -> bool:
-    """Whether all points lie on one line, for numbers with too many levels for :func:`_recoded` to judge."""
-    if not (feature.dtype.is_numeric() and target.dtype.is_numeric()):
-        return False
-    x, y = _floats(feature[:GLANCE]), _floats(target[:GLANCE])
-    return _on_a_line(x, y) and _on_a_line(_floats(feature), _floats(target))
-
-
-def _floats(column: pl.Series) -> NDArray[np.float64]:
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-def _on_a_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
+def _on_a_line(x: Floats, y: Floats) -> bool:
+    """Whether all points with both numbers lie on one line, with too many levels for :func:`_recoded` to judge."""
     both = np.isfinite(x) & np.isfinite(y)
     x, y = x[both], y[both]
     if len(x) < 20 or len(np.unique(x)) < 10:

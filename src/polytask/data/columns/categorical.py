@@ -54,7 +54,7 @@ class Categorical(Column):
 
     def describe(self) -> str:
         """Levels in words."""
-        rare = f", {self.rare} rare levels share one code" if self.rare else ""
+        rare = f", {self.rare} rare level{'s share' if self.rare > 1 else ' has'} one code" if self.rare else ""
         return f"categorical, {len(self.levels)} levels{rare}"
 
 

@@ -105,7 +105,8 @@ def _bending(name: str, finite: Floats, options: SchemaOptions) -> Numeric:
     if options.numeric == "quantile":
         knots, scores = _normal_scores(finite)
         return replace(plain, transform="quantile", knots=tuple(knots.tolist()), scores=tuple(scores.tolist()))
-    if options.numeric == "auto" and _kurtosis(finite) > HEAVY_KURTOSIS:
+    two_values = bool(np.isin(finite, (finite.min(), finite.max())).all())  # a rare 1 among 0 is no tail
+    if options.numeric == "auto" and not two_values and _kurtosis(finite) > HEAVY_KURTOSIS:
         centre, spread = _robust(finite)
         return replace(plain, transform="log", centre=centre, spread=spread)
     return plain
