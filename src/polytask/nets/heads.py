@@ -23,8 +23,9 @@ class HeadGroup(nn.Module):
 
     Weights start at zero and biases at the best constant predictor, so that a task's first loss is its reference loss
     exactly. The trunk's first gradient is therefore zero; it moves from the second step on. With AdamW at a rate of
-    1e-3 this costs a few dozen steps against PyTorch's random start; the best validation loss was the same or better on
-    five small tables wherever training went on until it stopped falling.
+    1e-3 this costs a few dozen steps against PyTorch's random start. On five small tables the best validation loss of
+    an MLP and a ResNet then lay between 3 % below and 8 % above that of a random start: mostly above where the steps
+    were few.
 
     Heads compute in the precision of their weights even under autocast: 16-bit logits tie scores and round
     regressions, and the product is small.
