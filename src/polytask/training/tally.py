@@ -27,7 +27,9 @@ class Tally:
         found = self._index.get(names)
         if found is None:
             place = {name: i for i, name in enumerate(self.tasks)}
-            found = self._index[names] = torch.tensor([place[name] for name in names], device=self.sums.device)
+            found = self._index[names] = torch.tensor(
+                [place[name] for name in names], dtype=torch.int64, device=self.sums.device
+            )
         return found
 
     def add(self, losses: TaskLosses, weights: Tensor) -> None:
