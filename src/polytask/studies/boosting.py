@@ -19,12 +19,7 @@ from polytask.errors import MissingExtraError
 from polytask.studies.memory import peak_memory
 from polytask.studies.problem import Part, Problem
 from polytask.studies.trainer import Fitted, Trainer
-from polytask.tasks.binary import BinaryTarget
-from polytask.tasks.count import CountTarget
-from polytask.tasks.multiclass import MulticlassTarget
-from polytask.tasks.multilabel import MultilabelTarget
-from polytask.tasks.ordinal import OrdinalTarget
-from polytask.tasks.regression import RegressionTarget
+from polytask.studies.trees import Objective, answer, objectives
 from polytask.tasks.task import Array, Target
 
 Matrix = NDArray[np.float32]
@@ -56,7 +51,7 @@ class Boosting(Trainer):
         return {"name": "lightgbm"} | changed_fields(self)
 
     def fit(self, problem: Problem, tasks: tuple[str, ...], part: Part, seed: int) -> Fitted:
-        """One set of trees per target column of the tasks."""
+        """One set of trees per target column of the tasks, or several where the task wants an interval."""
         targets = problem.chosen(tasks)
         begin = time.perf_counter()
         categorical = list(range(problem.spec.numeric, problem.spec.numeric + len(problem.spec.cardinalities)))
@@ -64,20 +59,21 @@ class Boosting(Trainer):
         with peak_memory() as peak:
             forests = {
                 t.task.name: [
-                    self._grown(t, train.column(t, i), held.column(t, i) if held else None, categorical, seed)
+                    self._grown(objective, train.column(t, i), held.column(t, i) if held else None, categorical, seed)
                     for i in range(t.width)
+                    for objective in objectives(t)
                 ]
                 for t in targets
             }
         return Trees(targets, forests, seconds=time.perf_counter() - begin, peak_bytes=peak.bytes)
 
     def _grown(
-        self, target: Target, train: Labelled, validation: Labelled | None, categorical: list[int], seed: int
+        self, objective: Objective, train: Labelled, validation: Labelled | None, categorical: list[int], seed: int
     ) -> Booster:
-        """The trees of one target column, from features and labels to train on and, maybe, to stop by."""
+        """The trees of one objective, from features and labels to train on and, maybe, to stop by."""
         lightgbm = _lightgbm()
         options = {
-            **_objective(target),
+            **objective,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.min_leaf_rows,
@@ -143,7 +139,7 @@ class Trees(Fitted):
         """What the trees say about N rows."""
         features = matrix(inputs)
         return {
-            target.task.name: _answer(target, [booster.predict(features) for booster in self.forests[target.task.name]])
+            target.task.name: answer(target, [booster.predict(features) for booster in self.forests[target.task.name]])
             for target in self.targets
         }
 
@@ -151,36 +147,6 @@ class Trees(Fitted):
 def matrix(inputs: Inputs) -> Matrix:
     """Numeric columns and category codes side by side, ``(N, F + C)``."""
     return np.concatenate([inputs.numeric.numpy(), inputs.categorical.numpy().astype(np.float32)], axis=1)
-
-
-def _objective(target: Target) -> dict[str, Any]:
-    if isinstance(target, BinaryTarget | MultilabelTarget):
-        return {"objective": "binary"}
-    if isinstance(target, MulticlassTarget):
-        return {"objective": "multiclass", "num_class": len(target.classes)}
-    if isinstance(target, OrdinalTarget):
-        return {"objective": "multiclass", "num_class": len(target.levels)}
-    if isinstance(target, CountTarget):
-        return {"objective": "poisson"}
-    return {"objective": "l1" if getattr(target.task, "loss", "") in ("mae", "pinball") else "l2"}
-
-
-def _answer(target: Target, columns: list[Array]) -> dict[str, Array]:
-    """Predictions of LightGBM in the words of the target."""
-    if isinstance(target, BinaryTarget):
-        return {"probability": columns[0]}
-    if isinstance(target, MultilabelTarget):
-        return {"probabilities": np.stack(columns, 1)}
-    if isinstance(target, MulticlassTarget):
-        return {"probabilities": columns[0]}
-    if isinstance(target, OrdinalTarget):
-        level = (columns[0][:, :-1].cumsum(1) < 0.5 - 1e-9).sum(1)
-        return {"probabilities": columns[0], "level": level.astype(np.float64)}
-    if isinstance(target, CountTarget):
-        return {"rate": columns[0]}
-    if isinstance(target, RegressionTarget):
-        return {"value": target.truth(torch.from_numpy(np.stack(columns, 1)))}
-    raise TypeError(f"boosting knows no targets of type {type(target).__name__}")
 
 
 def _leaves(booster: Booster) -> int:

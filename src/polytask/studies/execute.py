@@ -10,7 +10,6 @@ from statistics import median
 import numpy as np
 import torch
 
-from polytask.batch import Inputs
 from polytask.data.table import Table
 from polytask.evaluation.scores import TaskScore, score
 from polytask.studies.network import Network
@@ -122,21 +121,19 @@ def predict(model: Fitted, table: Table) -> dict[str, dict[str, Array]]:
     }
 
 
-def latency_ms(models: Sequence[Fitted], table: Table, rows: int, *, repeats: int = 7) -> float:
-    """Milliseconds to answer for every task: the median of some repeats, summed over the models."""
-    inputs = _some(table, rows)
-    total = 0.0
-    for model in models:
-        model.answers(inputs)
-        times = []
-        for _ in range(repeats):
+def latencies_ms(results: Results, table: Table, rows: int, *, repeats: int = 15) -> dict[str, float]:
+    """Milliseconds to answer for every task: contender -> median over repeats, summed over its models.
+
+    The contenders take turns, so that a slow moment of the machine hits all of them.
+    """
+    inputs = table.batch(torch.arange(rows) % len(table)).inputs
+    models = {contender.name: results.runs[contender.name][0].models for contender in results.contenders}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for repeat in range(repeats + 1):
+        for name, own in models.items():
             begin = time.perf_counter()
-            model.answers(inputs)
-            times.append(time.perf_counter() - begin)
-        total += median(times)
-    return 1000 * total
-
-
-def _some(table: Table, rows: int) -> Inputs:
-    """So many rows, the table over again if it is shorter."""
-    return table.batch(torch.arange(rows) % len(table)).inputs
+            for model in own:
+                model.answers(inputs)
+            if repeat:  # the first round warms up
+                times[name].append(1000 * (time.perf_counter() - begin))
+    return {name: median(measured) for name, measured in times.items()}

@@ -28,7 +28,7 @@ from polytask.record.compare import (
     VerdictFacts,
     WeightTrace,
 )
-from polytask.studies.execute import Results, latency_ms
+from polytask.studies.execute import Results, latencies_ms
 from polytask.studies.problem import Problem
 from polytask.tasks import TASKS
 from polytask.tasks.task import Array, Target
@@ -193,6 +193,7 @@ def rank_facts(problem: Problem, results: Results) -> dict[str, float]:
 def cost_facts(problem: Problem, results: Results) -> tuple[CostFacts, ...]:
     """What one seed of each contender costs."""
     found = []
+    one, many = (latencies_ms(results, problem.test, rows) for rows in (1, 1024))
     for contender in results.contenders:
         runs = results.runs[contender.name]
         first = runs[0].models
@@ -203,8 +204,8 @@ def cost_facts(problem: Problem, results: Results) -> tuple[CostFacts, ...]:
                 parameters=float(sum(m.parameters for m in first)),
                 training_seconds=_mean([sum(m.seconds for m in run.models) for run in runs]),
                 steps=_mean([run.steps for run in runs]),
-                latency_1_ms=latency_ms(first, problem.test, 1),
-                latency_1024_ms=latency_ms(first, problem.test, 1024, repeats=3),
+                latency_1_ms=one[contender.name],
+                latency_1024_ms=many[contender.name],
                 artefact_bytes=float(sum(m.artefact_bytes for m in first)),
                 peak_memory_bytes=max(m.peak_bytes for run in runs for m in run.models),
             )
