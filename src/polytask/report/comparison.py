@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -15,14 +16,26 @@ from polytask.report.charts.costs import costs
 from polytask.report.charts.curves import curves
 from polytask.report.charts.forest import domain, forest
 from polytask.report.charts.residual import residual
-from polytask.report.charts.weights import weights
+from polytask.report.charts.weights import weight_rows, weights
 from polytask.report.html import Gallery, page
 from polytask.report.phrases import decimals, interval, number, plural, probability, share
-from polytask.report.reading import baseline, challengers, finding, mean_gain, price, primary_tasks, score, tally
-from polytask.report.tables import VerdictRow, cost_rows, verdict_rows
+from polytask.report.reading import (
+    asides,
+    baseline,
+    challengers,
+    finding,
+    mean_gain,
+    price,
+    primary_tasks,
+    score,
+    tally,
+)
+from polytask.report.tables import VerdictRow, cost_rows, note_lines, verdict_rows
 
 SHOWN = 12
 """Small charts beyond these are folded away."""
+INLINE = 2
+"""Notes that more tasks than this share stand below the table, not in its rows."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,7 @@ class Rival:
     rank: str
     forest: Placed | None
     rows: list[VerdictRow]
+    notes: list[str]
 
 
 def render_comparison(record: CompareRecord) -> str:
@@ -66,15 +80,14 @@ def render_comparison(record: CompareRecord) -> str:
         byline=_byline(record),
         baseline=baseline(record),
         rivals=rivals,
+        asides=asides(record),
         clipped=_clipped(record),
         curves=place((curves(record, task) for task in record.tasks), gallery),
         curve_rows=_curve_rows(record),
         weights=place((chart for _, chart in weighed), gallery),
-        constant=[
-            c.title for c, chart in weighed if chart is None and any(w.contender == c.name for w in record.weights)
-        ],
-        calibration=place((calibration(record, task) for task in record.tasks), gallery),
-        residual=place((residual(record, task) for task in record.tasks), gallery),
+        constant=[c.title for c, chart in weighed if chart is None and _weighed(record, c.name)],
+        calibration=place((calibration(record, name) for name in _pictured(record, "calibration")), gallery),
+        residual=place((residual(record, name) for name in _pictured(record, "residual")), gallery),
         costs=drawn[0] if drawn else None,
         cost_rows=cost_rows(record),
         score_rows=_score_rows(record),
@@ -94,6 +107,8 @@ def place(charts: Iterable[Chart | None], gallery: Gallery) -> list[Placed]:
 
 def _rival(record: CompareRecord, contender: ContenderFacts, gallery: Gallery) -> Rival:
     chart = forest(record, contender)
+    rows = verdict_rows(record, contender)
+    shared = Counter(row.note for row in rows)
     rank = record.mean_rank.get(contender.name, float("nan"))
     return Rival(
         facts=contender,
@@ -104,8 +119,19 @@ def _rival(record: CompareRecord, contender: ContenderFacts, gallery: Gallery) -
         gain=mean_gain(record, contender),
         rank=number(rank, 2) if isfinite(rank) else "",
         forest=Placed(gallery.place(chart), chart) if chart else None,
-        rows=verdict_rows(record, contender),
+        rows=[replace(row, note="") if shared[row.note] > INLINE else row for row in rows],
+        notes=note_lines(rows, most=INLINE),
     )
+
+
+def _weighed(record: CompareRecord, contender: str) -> bool:
+    """Whether any weight of a contender is known."""
+    return bool(weight_rows([trace for trace in record.weights if trace.contender == contender])[0])
+
+
+def _pictured(record: CompareRecord, kind: str) -> list[str]:
+    """What there are pictures of the errors of: tasks, or ``"task: column"`` where a task has several."""
+    return list(dict.fromkeys(d.task for d in record.diagnostics if d.kind == kind))
 
 
 def _byline(record: CompareRecord) -> list[str]:

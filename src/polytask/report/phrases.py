@@ -19,7 +19,7 @@ def decimals(spread: float, *, most: int = 6) -> int:
         return 3
     exponent = floor(log10(spread))
     leading = spread / 10.0**exponent
-    return min(most, max(0, (1 if leading < 3.55 or leading >= 9.5 else 0) - exponent))
+    return min(most, max(0, (1 if leading < 3.55 else 0) - exponent))
 
 
 def number(value: float, places: int = 3, *, sign: bool = False) -> str:
@@ -90,6 +90,11 @@ def duration(seconds: float) -> str:
 def storage(size: float) -> str:
     """Bytes as KB, MB or GB (powers of 1000)."""
     return _scaled(size, ((1e9, " GB"), (1e6, " MB"), (1e3, " KB")), places=0, otherwise=" B")
+
+
+def capital(text: str) -> str:
+    """The text with its first letter large, to begin a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def plural(n: int, noun: str) -> str:

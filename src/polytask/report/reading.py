@@ -8,7 +8,7 @@ from math import isfinite, nan
 from statistics import fmean, stdev
 
 from polytask.record.compare import CompareRecord, ContenderFacts, CostFacts, TaskFacts, VerdictFacts, Word
-from polytask.report.phrases import interval, listing, number, plural, times
+from polytask.report.phrases import capital, interval, listing, number, plural, times
 
 WORDS: tuple[Word, ...] = ("helped", "hurt", "no evidence", "practically equal", "no verdict")
 
@@ -19,9 +19,21 @@ def baseline(record: CompareRecord) -> ContenderFacts:
 
 
 def challengers(record: CompareRecord) -> list[ContenderFacts]:
-    """All contenders but the baseline; the one that was named beforehand comes first."""
-    others = [c for c in record.contenders if c.name != record.baseline]
+    """The contenders with verdicts against the baseline; the one that was named beforehand comes first."""
+    judged = {v.contender for v in record.verdicts}
+    others = [c for c in record.contenders if c.name in judged and c.name != record.baseline]
     return sorted(others, key=lambda contender: not contender.primary)
+
+
+def asides(record: CompareRecord) -> list[str]:
+    """A sentence for each contender that was trained for its scores and costs, without verdicts."""
+    known = {c.name for c in challengers(record)} | {record.baseline}
+    return [
+        f"{capital(contender.title)} was trained beside it, without verdicts"
+        + (f"; its mean relative gain is {gain}." if (gain := mean_gain(record, contender)) else ".")
+        for contender in record.contenders
+        if contender.name not in known
+    ]
 
 
 def primary_tasks(record: CompareRecord) -> list[TaskFacts]:
@@ -75,7 +87,7 @@ def tally(record: CompareRecord, contender: str) -> dict[str, int]:
 def finding(record: CompareRecord, contender: ContenderFacts) -> str:
     """One sentence: on which tasks a contender helped or hurt."""
     total = len(primary_tasks(record))
-    title = contender.title[:1].upper() + contender.title[1:]
+    title = capital(contender.title)
     names: dict[str, list[str]] = {word: [] for word in WORDS}
     for task in primary_tasks(record):
         verdict = verdict_of(record, contender.name, task.name)
@@ -129,8 +141,10 @@ def price(record: CompareRecord, contender: ContenderFacts) -> str:
 
 
 def mean_gain(record: CompareRecord, contender: ContenderFacts) -> str:
-    """Delta-m with its interval, or empty."""
+    """Delta-m with its interval; the reason where it is not defined; empty where it was not computed."""
     for delta in record.delta_m:
         if delta.contender == contender.name and isfinite(delta.value):
             return f"{number(delta.value, 2, sign=True)} % {interval(delta.interval, 2)}".strip()
+        if delta.contender == contender.name and delta.note:
+            return f"not defined: {delta.note.rstrip('.')}"
     return ""

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from math import isfinite
 
 from polytask.record.compare import CompareRecord, ContenderFacts, CostFacts, TaskFacts, VerdictFacts
-from polytask.report.phrases import ABSENT, count, decimals, duration, interval, number, probability, ratio, storage
+from polytask.report.phrases import (
+    ABSENT,
+    count,
+    decimals,
+    duration,
+    interval,
+    listing,
+    number,
+    probability,
+    ratio,
+    storage,
+)
 from polytask.report.reading import cost_of, score, verdict_of
 
 
@@ -43,7 +54,8 @@ def _verdict_row(record: CompareRecord, task: TaskFacts, v: VerdictFacts) -> Ver
     places = decimals(_half(v.interval) if isfinite(_half(v.interval)) else abs(v.estimate))
     percents = decimals(_half(v.relative_interval), most=2) if isfinite(_half(v.relative_interval)) else 1
     called = v.verdict != "no evidence"
-    notes = [v.note, "two seeds: little power" if v.weak else "", "auxiliary" if task.role == "auxiliary" else ""]
+    role = "auxiliary" if task.role == "auxiliary" else ""
+    weak = "weak: two seeds" if v.weak and not v.note else ""
     return VerdictRow(
         task=task.name,
         metric=f"{v.metric} {'↑' if task.higher_is_better else '↓'}" + (f" ({task.unit})" if task.unit else ""),
@@ -60,8 +72,24 @@ def _verdict_row(record: CompareRecord, task: TaskFacts, v: VerdictFacts) -> Ver
         verdict=v.verdict,
         mde="" if called or not isfinite(v.mde) else number(v.mde, places),
         relative_mde="" if called or not isfinite(v.relative_mde) else f"{number(v.relative_mde, percents)} %",
-        note="; ".join(dict.fromkeys(filter(None, notes))),
+        note="; ".join(filter(None, (role, v.note, weak))),
     )
+
+
+def note_lines(rows: list[VerdictRow], *, most: int = 0) -> list[str]:
+    """Every note once, with the tasks it is about.
+
+    :param most: leave out notes that only so many tasks have.
+    """
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            notes.setdefault(row.note, []).append(row.task)
+    return [
+        f"{'All tasks' if len(tasks) == len(rows) > 1 else listing(tasks, most=4)}: {note.rstrip('.')}."
+        for note, tasks in notes.items()
+        if len(tasks) > most
+    ]
 
 
 def _half(bounds: tuple[float, float]) -> float:

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from polytask.record.compare import CompareRecord, ContenderFacts
 from polytask.report.phrases import interval, listing, number, plural
-from polytask.report.reading import baseline, challengers, finding, mean_gain, price
-from polytask.report.tables import VerdictRow, cost_rows, verdict_rows
+from polytask.report.reading import asides, baseline, challengers, finding, mean_gain, price
+from polytask.report.tables import cost_rows, note_lines, verdict_rows
 
 STYLES = {
     "helped": "bold green",
@@ -79,7 +79,7 @@ class _Writer:
         ]
         lines = [max((row[i].cell_len for row in rows), default=0) for i in range(len(columns))]
         least = [lines[i] if column.whole else min(words[i], 24) for i, column in enumerate(columns)]
-        if sum(least) + 2 * len(columns) + 2 > self.width:
+        if sum(least) + 2 * len(columns) > self.width:
             least = [min(word, 12) for word in words]
         for column, width in zip(columns, least, strict=True):
             justify: Literal["left", "right"] = "right" if column.right else "left"
@@ -111,20 +111,8 @@ def _verdicts(record: CompareRecord, contender: ContenderFacts, write: _Writer) 
     lines = [finding(record, contender), price(record, contender)]
     if gain := mean_gain(record, contender):
         lines.append(f"Mean relative gain over the tasks (Δm, positive = better): {gain}.")
-    lines += _notes(rows)
+    lines += note_lines(rows)
     return [table, *(Padding(write(line), (0, 0, 0, 1)) for line in lines if line)]
-
-
-def _notes(rows: list[VerdictRow]) -> list[str]:
-    """Every note once, with the tasks it is about."""
-    notes: dict[str, list[str]] = {}
-    for row in rows:
-        if row.note:
-            notes.setdefault(row.note, []).append(row.task)
-    return [
-        f"{'All tasks' if len(tasks) == len(rows) > 1 else listing(tasks, most=4)}: {note}."
-        for note, tasks in notes.items()
-    ]
 
 
 def _costs(record: CompareRecord, write: _Writer) -> Table:
@@ -159,6 +147,7 @@ def _closing(record: CompareRecord) -> list[str]:
         "Gain: difference to the baseline in units of the metric, positive = better. MDE: the smallest true gain or "
         "loss that would have been called with 80 % chance.",
         record.statement,
+        *asides(record),
     ]
     if record.mean_rank:
         titles = {contender.name: contender.title for contender in record.contenders}

@@ -41,7 +41,7 @@ def _draw(contenders: tuple[str, ...], order: list[str], ratios: list[float]) ->
     alt = altair()
     low, high = min(1.0, *ratios), max(1.0, *ratios)
     scale = alt.Scale(type="log", domain=[low / 1.3, high * 1.3], nice=False)
-    axis = alt.Axis(title="multiple of the baseline (left of 1 = cheaper)", tickCount=5, format="~g")
+    axis = alt.Axis(title="multiple of the baseline (left of 1 = cheaper)", tickCount=5, format="~g", grid=False)
     x = alt.X("r:Q", scale=scale, axis=axis)
     y = alt.Y("q:N", sort=order, title=None, axis=alt.Axis(labelLimit=140, domain=False, ticks=False))
     tips = [

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from polytask.record.compare import CompareRecord, TaskFacts
+from polytask.record.compare import CompareRecord
 from polytask.report.charts.chart import FOCUS, MUTED, Chart, altair, colours, finish, focus, names, rows_of
 from polytask.report.charts.diagnostics import TIPS, diagnostic_rows
 
 HEIGHT = 220
 
 
-def residual(record: CompareRecord, task: TaskFacts) -> Chart | None:
+def residual(record: CompareRecord, task: str) -> Chart | None:
     """Mean of truth minus prediction, with its band; a line on zero is right on average everywhere."""
-    rows = diagnostic_rows(record, task.name, "residual")
+    rows = diagnostic_rows(record, task, "residual")
     if not rows:
         return None
     titles = {c.name: c.title for c in record.contenders}
@@ -22,9 +22,7 @@ def residual(record: CompareRecord, task: TaskFacts) -> Chart | None:
     for row in rows:
         worst[row["c"]] = max(worst.get(row["c"], 0.0), abs(row["y"]))
     text = "; ".join(f"{titles.get(name, name)}: largest mean error {gap:.3g}" for name, gap in worst.items())
-    return Chart(
-        task.name, _shape(names(record)), {"rows": rows, "zero": [{"y": 0}]}, f"Residuals of {task.name}. {text}."
-    )
+    return Chart(task, _shape(names(record)), {"rows": rows, "zero": [{"y": 0}]}, f"Residuals of {task}. {text}.")
 
 
 @cache

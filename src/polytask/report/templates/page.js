@@ -9,7 +9,7 @@
   const text = { labelColor: "var(--muted)", titleColor: "var(--muted)", labelFont: font, titleFont: font,
     labelFontSize: 11, titleFontSize: 11, titleFontWeight: 400 };
   const config = {
-    background: null, font, padding: { left: 0, right: 6, top: 6, bottom: 0 }, view: { stroke: null },
+    background: null, font, padding: { left: 0, right: 6, top: 6, bottom: 6 }, view: { stroke: null },
     axis: { ...text, gridColor: "var(--line)", domainColor: "var(--line)", tickColor: "var(--line)", titlePadding: 6 },
     axisY: { ...text }, legend: { ...text, labelColor: "var(--ink)", labelFontSize: 12 },
   };
