@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium; set POLYTA
 
 
 def opened(page: str, folder: Path) -> str:
-    """The document, without its scripts, after they have run; every name resolves to nothing, so any request would fail."""
+    """The document without its scripts, after they have run; no name resolves, so any request would fail."""
     file = folder / "report.html"
     file.write_text(page, encoding="utf-8")
     offline = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}"]
