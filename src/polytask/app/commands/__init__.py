@@ -1,0 +1,1 @@
+"""The commands of ``polytask``, one per file; :data:`polytask.app.cli.COMMANDS` lists them."""

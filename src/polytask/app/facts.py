@@ -1,0 +1,100 @@
+"""Facts about what can be named in a configuration, read off classes and docstrings; never typed twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from polytask.balancing.methods import METHODS
+from polytask.catalogue import Catalogue, default_of
+from polytask.data.sampling import SAMPLERS
+from polytask.data.splits import SPLITS
+from polytask.nets.encoders import ENCODERS
+from polytask.nets.sharing import SHARING
+from polytask.tasks import TASKS
+
+CATALOGUES: dict[str, Catalogue[Any]] = {
+    "tasks": TASKS,
+    "encoders": ENCODERS,
+    "sharing": SHARING,
+    "balancers": METHODS,
+    "samplers": SAMPLERS,
+    "splits": SPLITS,
+}
+"""What ``polytask list`` lists, by its plural."""
+
+KEYS = {
+    "tasks": "tasks",
+    "encoders": "encoder",
+    "sharing": "sharing",
+    "balancers": "balancer",
+    "samplers": "sampler",
+    "splits": "data.split",
+}
+"""The configuration key of each catalogue."""
+
+_PARAM = re.compile(r":param ([\w, ]+):\s*(.*?)(?=\n\s*:\w+|\n\s*\n|\s:param |\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """One field of a dataclass.
+
+    :param kind: its type, as people write it.
+    :param default: as YAML writes it; None: the field is required.
+    :param text: what the docstring says about it.
+    """
+
+    name: str
+    kind: str
+    default: str | None
+    text: str
+
+
+def field_facts(cls: type[Any]) -> tuple[FieldFacts, ...]:
+    """The fields of a dataclass, with the words of the docstrings of the class and its bases."""
+    words = parameter_words(cls)
+    return tuple(
+        FieldFacts(
+            field.name,
+            _kind(str(field.type)),
+            None if (default := default_of(field)) is dataclasses.MISSING else _yaml(default),
+            words.get(field.name, ""),
+        )
+        for field in dataclasses.fields(cls)
+    )
+
+
+def parameter_words(cls: type[Any]) -> dict[str, str]:
+    """Field -> what ``:param field:`` says; the class itself has the last word."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        for names, text in _PARAM.findall(inspect.cleandoc(base.__doc__ or "")):
+            found |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
+    return found
+
+
+def summary(cls: type[Any]) -> str:
+    """The first sentence of a docstring."""
+    return (inspect.getdoc(cls) or "").split("\n", 1)[0]
+
+
+def _kind(annotation: str) -> str:
+    plain = annotation.replace("Literal[", "one of [").replace("tuple[str, ...]", "list of text")
+    plain = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list of \1", plain)
+    for ours, theirs in (("str", "text"), ("int", "whole number"), ("float", "number"), ("bool", "true or false")):
+        plain = re.sub(rf"\b{ours}\b", theirs, plain)
+    return re.sub(r" \| None", " or null", plain).replace(" | ", " or ")
+
+
+def _yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return value or '""'
+    return str(list(value)) if isinstance(value, tuple) else str(value)
