@@ -140,7 +140,7 @@ def read_artefact(folder: Path, *, trust: bool = False) -> Artefact:
         best = {str(name): int(epoch) for name, epoch in scores["best_epoch_per_task"].items()}
         return Artefact(config, schema, parts, history, int(scores["best_epoch"]), best, test, scores["verdicts"])
     except PolytaskError as error:
-        raise error if isinstance(error, RunError) else _damaged(folder, error) from error
+        raise error if str(folder) in str(error.where) else _damaged(folder, error) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise _damaged(folder, error) from error
 
@@ -193,13 +193,14 @@ def _document(path: Path, parse: Any) -> dict[str, Any]:
 
 
 def _damaged(folder: Path, error: Exception, name: str = "") -> RunError:
-    reason = str(error).split("\n")[0][:300] or type(error).__name__
+    advice = error.do if isinstance(error, PolytaskError) else None
+    reason = str(error).split("\n")[0][:300].rstrip(".") or type(error).__name__
     if isinstance(error, KeyError):
         reason = f"{reason} is missing"
     return RunError(
         f"the artefact cannot be read{f', {name}' if name else ''}: {reason}.",
         where=str(folder),
-        do="It may be damaged or cut short; copy it again, or save it again with learner.save(folder).",
+        do=advice or "It may be damaged or cut short; copy it again, or save it again with learner.save(folder).",
     )
 
 

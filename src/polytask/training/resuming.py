@@ -16,7 +16,7 @@ from polytask.errors import RunError
 from polytask.record.run import RunRecord, SourceFacts
 from polytask.training.artefact import VERSION
 from polytask.training.config import LearnerConfig
-from polytask.training.sources import Data, Prepared, file_digest, read_sources, source_facts, table_digest
+from polytask.training.sources import Data, Prepared, data_digest, file_digest, read_sources, source_facts
 
 Given = tuple[Data | None, Mapping[str, Frame] | None]
 
@@ -36,7 +36,7 @@ def start_run(folder: Path, config: LearnerConfig, prepared: Prepared, train: Gi
         config=config.to_json(),
         seed=config.recipe.options.seed,
         sources=tuple(sources),
-        encoded=table_digest(prepared.train, prepared.validation),
+        encoded=data_digest(prepared),
         train_rows=len(prepared.train),
         validation_rows=0 if prepared.validation is None else len(prepared.validation),
         parameters=0,
@@ -76,7 +76,7 @@ def check_same_data(folder: Path, record: RunRecord, prepared: Prepared) -> None
 
     :raises RunError: they encode to something else.
     """
-    if table_digest(prepared.train, prepared.validation) != record.encoded:
+    if data_digest(prepared) != record.encoded:
         raise RunError(
             f"the data are not those that the run began with ({record.train_rows} training and "
             f"{record.validation_rows} validation rows then, {len(prepared.train)} and "

@@ -64,10 +64,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def table_digest(*tables: Table | None) -> str:
-    """SHA-256 of encoded rows: equal digests mean that the same training follows."""
-    digest = hashlib.sha256()
-    for table in tables:
+def data_digest(prepared: Prepared) -> str:
+    """SHA-256 of schema, targets and encoded rows: equal digests mean that the same model follows."""
+    learned = [prepared.schema.to_json(), [target.learned() for target in prepared.targets]]
+    digest = hashlib.sha256(repr(learned).encode())
+    for table in (prepared.train, prepared.validation):
         if table is None:
             digest.update(b"none")
             continue
