@@ -23,6 +23,7 @@ from polytask.report.reading import (
     asides,
     baseline,
     challengers,
+    companions,
     finding,
     mean_gain,
     price,
@@ -80,7 +81,9 @@ def render_comparison(record: CompareRecord) -> str:
         byline=_byline(record),
         baseline=baseline(record),
         rivals=rivals,
+        companions=[_rival(record, contender, None) for contender in companions(record)],
         asides=asides(record),
+        words=list(dict.fromkeys(["helped", "hurt", *(word for rival in rivals for word, _ in rival.words)])),
         clipped=_clipped(record),
         curves=place((curves(record, task) for task in record.tasks), gallery),
         curve_rows=_curve_rows(record),
@@ -105,8 +108,9 @@ def place(charts: Iterable[Chart | None], gallery: Gallery) -> list[Placed]:
     return [Placed(gallery.place(chart), chart) for chart in charts if chart is not None]
 
 
-def _rival(record: CompareRecord, contender: ContenderFacts, gallery: Gallery) -> Rival:
-    chart = forest(record, contender)
+def _rival(record: CompareRecord, contender: ContenderFacts, gallery: Gallery | None) -> Rival:
+    """Without a gallery the contender gets no chart."""
+    chart = forest(record, contender) if gallery is not None else None
     rows = verdict_rows(record, contender)
     shared = Counter(row.note for row in rows)
     rank = record.mean_rank.get(contender.name, float("nan"))
@@ -118,7 +122,7 @@ def _rival(record: CompareRecord, contender: ContenderFacts, gallery: Gallery) -
         price=price(record, contender),
         gain=mean_gain(record, contender),
         rank=number(rank, 2) if isfinite(rank) else "",
-        forest=Placed(gallery.place(chart), chart) if chart else None,
+        forest=Placed(gallery.place(chart), chart) if chart and gallery is not None else None,
         rows=[replace(row, note="") if shared[row.note] > INLINE else row for row in rows],
         notes=note_lines(rows, most=INLINE),
     )
@@ -148,7 +152,8 @@ def _byline(record: CompareRecord) -> list[str]:
 def _clipped(record: CompareRecord) -> bool:
     """Whether some interval goes beyond the axis of the forest plots."""
     scale = domain(record)
-    ends = [end for v in record.verdicts for end in v.relative_interval if isfinite(end)]
+    judged = {contender.name for contender in challengers(record)}
+    ends = [end for v in record.verdicts if v.contender in judged for end in v.relative_interval if isfinite(end)]
     return scale is not None and any(not scale[0] <= end <= scale[1] for end in ends)
 
 

@@ -8,7 +8,7 @@ from math import isfinite, nan
 from statistics import fmean, stdev
 
 from polytask.record.compare import CompareRecord, ContenderFacts, CostFacts, TaskFacts, VerdictFacts, Word
-from polytask.report.phrases import capital, interval, listing, number, plural, times
+from polytask.report.phrases import capital, decimals, interval, listing, number, plural, times
 
 WORDS: tuple[Word, ...] = ("helped", "hurt", "no evidence", "practically equal", "no verdict")
 
@@ -19,20 +19,28 @@ def baseline(record: CompareRecord) -> ContenderFacts:
 
 
 def challengers(record: CompareRecord) -> list[ContenderFacts]:
-    """The contenders with verdicts against the baseline; the one that was named beforehand comes first."""
-    judged = {v.contender for v in record.verdicts}
+    """The contenders that are judged against the baseline; the one that was named beforehand comes first.
+
+    A contender without a single verdict stands aside, unless no contender has one.
+    """
+    compared = {v.contender for v in record.verdicts}
+    judged = {v.contender for v in record.verdicts if v.verdict != "no verdict"} or compared
     others = [c for c in record.contenders if c.name in judged and c.name != record.baseline]
     return sorted(others, key=lambda contender: not contender.primary)
 
 
-def asides(record: CompareRecord) -> list[str]:
-    """A sentence for each contender that was trained for its scores and costs, without verdicts."""
+def companions(record: CompareRecord) -> list[ContenderFacts]:
+    """The contenders that are there for their scores and costs, without verdicts."""
     known = {c.name for c in challengers(record)} | {record.baseline}
+    return [contender for contender in record.contenders if contender.name not in known]
+
+
+def asides(record: CompareRecord) -> list[str]:
+    """A sentence for each companion."""
     return [
         f"{capital(contender.title)} was trained beside it, without verdicts"
         + (f"; its mean relative gain is {gain}." if (gain := mean_gain(record, contender)) else ".")
-        for contender in record.contenders
-        if contender.name not in known
+        for contender in companions(record)
     ]
 
 
@@ -66,7 +74,10 @@ class Score:
 
     def text(self, places: int) -> str:
         """``0.823 ± 0.004``."""
-        return number(self.mean, places) + (f" ± {number(self.sd, places)}" if isfinite(self.sd) else "")
+        if not isfinite(self.sd):
+            return number(self.mean, places)
+        finer = places if self.sd == 0 or self.sd >= 0.5 * 10.0**-places else decimals(self.sd)
+        return f"{number(self.mean, places)} ± {number(self.sd, finer)}"
 
 
 def score(record: CompareRecord, contender: str, task: str, metric: str) -> Score:

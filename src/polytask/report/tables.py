@@ -52,7 +52,7 @@ def verdict_rows(record: CompareRecord, contender: ContenderFacts) -> list[Verdi
 
 def _verdict_row(record: CompareRecord, task: TaskFacts, v: VerdictFacts) -> VerdictRow:
     places = decimals(_half(v.interval) if isfinite(_half(v.interval)) else abs(v.estimate))
-    percents = decimals(_half(v.relative_interval), most=2) if isfinite(_half(v.relative_interval)) else 1
+    percents = max(1, decimals(_half(v.relative_interval), most=2)) if isfinite(_half(v.relative_interval)) else 1
     called = v.verdict != "no evidence"
     role = "auxiliary" if task.role == "auxiliary" else ""
     weak = "weak: two seeds" if v.weak and not v.note else ""

@@ -77,15 +77,19 @@ def _shape(contenders: tuple[str, ...]) -> dict[str, Any]:
     def seen(opacity: float) -> Any:
         return alt.condition(FOCUS, alt.value(opacity), alt.value(0.06))
 
+    def chosen(opacity: float) -> Any:
+        """Seeds may have validation rows of their own: the ranges of several contenders would hide each other."""
+        return alt.condition("datum.c == focus", alt.value(opacity), alt.value(0))
+
     base = rows_of("rows")
     validation = base.transform_filter("datum.s == 'validation'")
     training = base.transform_filter("datum.s == 'training'")
-    band = validation.mark_area().encode(x=x, y=alt.Y("l:Q", title=None), y2="h:Q", color=colour, opacity=seen(0.15))
+    band = validation.mark_area().encode(x=x, y=alt.Y("l:Q", title=None), y2="h:Q", color=colour, opacity=chosen(0.18))
     line = validation.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash, opacity=seen(1))
     dots = training.mark_line(strokeWidth=1, strokeDash=[1, 3]).encode(x=x, y=y, color=colour, opacity=seen(0.9))
     touch = base.mark_point(size=80, filled=True, opacity=0).encode(x=x, y=y, tooltip=tips)
     marks = rows_of("best").mark_point(size=22, filled=True)
-    best = marks.encode(x=x, y=y, color=colour, opacity=seen(0.9), tooltip=tips)
+    best = marks.encode(x=x, y=y, color=colour, opacity=chosen(0.9), tooltip=tips)
     return finish(alt.layer(band, line, dots, touch, best).add_params(focus()), HEIGHT)
 
 

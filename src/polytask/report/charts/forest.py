@@ -9,7 +9,7 @@ from typing import Any
 from polytask.record.compare import CompareRecord, ContenderFacts, VerdictFacts
 from polytask.report.charts.chart import INK, MUTED, Chart, altair, finish, plain, rows_of
 from polytask.report.phrases import interval, number, probability
-from polytask.report.reading import WORDS, finding, verdict_of
+from polytask.report.reading import WORDS, challengers, finding, verdict_of
 
 STEP = 30
 MEAN_ROW = "mean over tasks (Δm)"
@@ -19,14 +19,16 @@ SHAPES = ["triangle-up", "triangle-down", "circle", "square", "cross"]
 
 def domain(record: CompareRecord) -> tuple[float, float] | None:
     """One scale for all contenders: every gain, and every interval that is not far wider than most; None if no gain."""
-    gains = [v.relative_gain for v in record.verdicts if isfinite(v.relative_gain)]
+    judged = {contender.name for contender in challengers(record)}
+    verdicts = [v for v in record.verdicts if v.contender in judged]
+    gains = [v.relative_gain for v in verdicts if isfinite(v.relative_gain)]
     if not gains:
         return None
-    halves = [b - a for a, b in (v.relative_interval for v in record.verdicts) if isfinite(b - a)]
+    halves = [b - a for a, b in (v.relative_interval for v in verdicts) if isfinite(b - a)]
     most = 2 * median(halves) if halves else 1.0
     ends = [
         (max(v.relative_interval[0], v.relative_gain - most), min(v.relative_interval[1], v.relative_gain + most))
-        for v in record.verdicts
+        for v in verdicts
         if isfinite(v.relative_gain) and isfinite(sum(v.relative_interval))
     ]
     low, high = min([0.0, *gains, *(a for a, _ in ends)]), max([0.0, *gains, *(b for _, b in ends)])
