@@ -1,4 +1,4 @@
-"""A training that will be killed: ``resume_child.py TABLE RUN OUT``. It prints a dot for every event. No test itself."""
+"""A training that will be killed: ``resume_child.py TABLE RUN OUT``. It prints a dot per event."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def main(table: Path, run: Path, out: Path) -> None:
         learner = resume(run, listeners=[tell])
     else:
         encoder = {"name": "mlp", "width": 16, "dropout": 0.3}
-        learner = Learner(TASKS, encoder=encoder, balancer="rlw", training=OPTIONS).fit(table, run=run, listeners=[tell])
+        learner = Learner(TASKS, encoder=encoder, balancer="rlw", training=OPTIONS).fit(
+            table, run=run, listeners=[tell]
+        )
     weights = {f"{p.name}/{k}": v for p in learner.fitted.parts for k, v in p.model.task_state().items()}
     gains = torch.tensor([record.gain for record in learner.history], dtype=torch.float64)
     save_file(weights | {"gains": gains}, out)

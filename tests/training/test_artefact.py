@@ -88,7 +88,13 @@ def test_a_task_can_fall_back_to_a_model_of_its_own(frame, tmp_path):
 
 def test_the_card_has_facts_and_fields(saved):
     card = (saved / "MODEL_CARD.md").read_text()
-    for word in ("Licence: _to be filled in_", "Jurisdiction", "Intended use", "| yes | binary |", "| yes | 100 | auc |"):
+    for word in (
+        "Licence: _to be filled in_",
+        "Jurisdiction",
+        "Intended use",
+        "| yes | binary |",
+        "| yes | 100 | auc |",
+    ):
         assert word in card
     assert "down" not in card.split("## Results")[0]
 

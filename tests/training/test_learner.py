@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -210,12 +213,31 @@ def test_progress_is_plain_lines_when_nobody_watches(split, capsys):
 
 
 @pytest.mark.parametrize("name", sorted(TRACKERS))
-def test_trackers_log_or_name_their_extra(name, split, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    try:
-        tracker = TRACKERS[name](tmp_path, {"a": 1})
-    except MissingExtraError as error:
-        assert f"polytask[{name}]" in str(error)
-        return
-    learner(epochs=1).fit(split[0], listeners=[tracker])
-    assert any(tmp_path.iterdir())
+def test_a_tracker_that_is_not_installed_names_its_extra(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)  # importing it now fails, installed or not
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    with pytest.raises(MissingExtraError, match=rf"polytask\[{name}\]"):
+        TRACKERS[name](tmp_path, {"a": 1})
+
+
+def test_trackers_are_given_every_known_number_of_an_epoch(split, tmp_path, monkeypatch):
+    """Against stand-ins that write down what they are told."""
+    told = []
+    fake = types.SimpleNamespace(
+        init=lambda project, config: types.SimpleNamespace(
+            log=lambda numbers, step: told.append((step, numbers)), finish=lambda: told.append("finished")
+        )
+    )
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    fitted = learner(epochs=2).fit(split[0], listeners=[TRACKERS["wandb"](tmp_path, {})])
+    assert [entry[0] for entry in told[:-1]] == [1, 2]
+    assert told[0][1]["validation/up"] == fitted.history[0].validation["up"]
+    assert told[0][1]["weight/yes"] == 1.0
+    assert told[-1] == "finished"
+
+
+@pytest.mark.filterwarnings("ignore:::tensorboard|google")
+def test_tensorboard_writes_event_files(split, tmp_path):
+    pytest.importorskip("tensorboard")
+    learner(epochs=1).fit(split[0], listeners=[TRACKERS["tensorboard"](tmp_path, {})])
+    assert list((tmp_path / "tensorboard").iterdir())

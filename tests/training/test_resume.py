@@ -129,7 +129,7 @@ def test_frames_must_be_handed_over_again(frame, tmp_path):
     learner(epochs=1).fit(frame, run=tmp_path / "run")
     with pytest.raises(RunError, match="handed over as a frame"):
         resume(tmp_path / "run")
-    with pytest.raises(RunError, match="no such folder|missing"):
+    with pytest.raises(RunError, match="no such folder"):
         resume(tmp_path / "nowhere", frame)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from lightning_fabric import Fabric
 
 from polytask.balancing.contract import Method
 from polytask.data.options import SchemaOptions
@@ -29,10 +30,10 @@ from polytask.training.events import Listener
 from polytask.training.listeners.run_files import RunFiles
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part, routed_outputs
-from polytask.training.resuming import Opened, check_same_data, open_run, start_run
+from polytask.training.resuming import Opened, check_same_data, new_record, open_run
 from polytask.training.scores import Scores, score
 from polytask.training.sources import Data, Prepared, prepare, read_sources, warn_unseen
-from polytask.training.trainer import Trained, train_model
+from polytask.training.trainer import Trained, launch, train_model
 
 
 @dataclass(frozen=True)
@@ -141,14 +142,18 @@ class Learner:
         :raises polytask.errors.TaskError: labels that cannot be learned from.
         :raises polytask.errors.TrainingError: a loss was not finite too often in a row.
         """
+        fabric = launch(self.config.recipe.options)
+        if run is not None and fabric.is_global_zero:
+            RunFolder.create(run, overwrite=overwrite)
         frames = read_sources(train, lazy=storage is not None)
         held_out = None if validation is None else read_sources(validation, lazy=storage is not None)
         prepared = self._prepare(frames, held_out, None if storage is None else Path(storage))
         if run is None:
-            return self._learn(prepared, None, listeners)
-        folder = RunFolder.create(run, overwrite=overwrite)
-        record = start_run(folder.path, self.config, prepared, (train, frames), (validation, held_out))
-        return self._learn(prepared, folder.path, (*listeners, RunFiles(folder.path, record)))
+            return self._learn(prepared, None, listeners, fabric)
+        record = new_record(self.config, prepared, (train, frames), (validation, held_out))
+        if fabric.is_global_zero:
+            record.write(Path(run))
+        return self._learn(prepared, Path(run), (*listeners, RunFiles(Path(run), record)), fabric)
 
     def evaluate(self, test: Data) -> Scores:
         """Every metric of every task on a table with labels; a task without labels there has NaN.
@@ -255,7 +260,9 @@ class Learner:
             storage=storage,
         )
 
-    def _learn(self, prepared: Prepared, run: Path | None, listeners: Sequence[Listener]) -> Learner:
+    def _learn(
+        self, prepared: Prepared, run: Path | None, listeners: Sequence[Listener], fabric: Fabric | None = None
+    ) -> Learner:
         trained: Trained = train_model(
             prepared.train,
             prepared.schema.spec,
@@ -264,6 +271,7 @@ class Learner:
             validation=prepared.validation,
             listeners=listeners,
             run=run,
+            fabric=fabric,
         )
         self._fitted = Fitted(
             prepared.schema, trained.parts, trained.history, trained.best_epoch, trained.best_epoch_per_task

@@ -13,6 +13,7 @@ from typing import Literal
 
 from polytask.data.pieces import Frame
 from polytask.errors import RunError
+from polytask.record.folder import RunFolder
 from polytask.record.run import RunRecord, SourceFacts
 from polytask.training.artefact import VERSION
 from polytask.training.config import LearnerConfig
@@ -21,8 +22,8 @@ from polytask.training.sources import Data, Prepared, data_digest, file_digest, 
 Given = tuple[Data | None, Mapping[str, Frame] | None]
 
 
-def start_run(folder: Path, config: LearnerConfig, prepared: Prepared, train: Given, validation: Given) -> RunRecord:
-    """The record of a run that begins, on disk before the first step.
+def new_record(config: LearnerConfig, prepared: Prepared, train: Given, validation: Given) -> RunRecord:
+    """The record of a run that begins; it is on disk before the first step.
 
     :param train, validation: what the user gave, and the tables it was read as.
     """
@@ -31,7 +32,7 @@ def start_run(folder: Path, config: LearnerConfig, prepared: Prepared, train: Gi
     for (data, frames), role in roles:
         if frames is not None:
             sources += source_facts(data, frames, role)
-    record = RunRecord(
+    return RunRecord(
         polytask=VERSION,
         config=config.to_json(),
         seed=config.recipe.options.seed,
@@ -41,8 +42,6 @@ def start_run(folder: Path, config: LearnerConfig, prepared: Prepared, train: Gi
         validation_rows=0 if prepared.validation is None else len(prepared.validation),
         parameters=0,
     )
-    record.write(folder)
-    return record
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def open_run(folder: Path, train: Data | None, validation: Data | None, *, lazy:
     :param train, validation: default: the files that the run read.
     :raises RunError: no run, files that changed, or data that must be handed over again.
     """
-    record = RunRecord.read(folder)
+    record = RunRecord.read(RunFolder.open(folder).path)
     config = LearnerConfig.from_json(record.config)
     tables = read_sources(train, lazy=lazy) if train is not None else _again(folder, record, "train", lazy=lazy)
     if tables is None:

@@ -89,6 +89,7 @@ def train_model(
     seed: int | None = None,
     listeners: Sequence[Listener] = (),
     run: Path | None = None,
+    fabric: Fabric | None = None,
 ) -> Trained:
     """Train one model on encoded rows. The same arguments give the same weights, bit for bit on a CPU.
 
@@ -99,10 +100,11 @@ def train_model(
     :param seed: default ``recipe.options.seed``.
     :param listeners: called with every event, in the first process only.
     :param run: folder for checkpoints; if it holds one, training goes on from there.
+    :param fabric: default: :func:`launch` of the options.
     :raises polytask.errors.TrainingError: a loss was not finite too often in a row.
     """
     options, seed = recipe.options, recipe.options.seed if seed is None else seed
-    fabric = launch(options)
+    fabric = fabric or launch(options)
     train_table = table if train_rows is None else table.take(train_rows)
     held_out = table.take(validation) if isinstance(validation, Tensor) else validation
     with _own_randomness(seed, fabric), _threads(options.threads):
@@ -122,7 +124,7 @@ def train_model(
             total=min(total, options.max_steps or total),
         )
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
-        progress = (load_checkpoint(run, stepper) if run is not None else None) or _start(targets, options)
+        progress = _begin(run, stepper, targets, seed)
         validator = Validator(held_out, targets, units, options.select_by)
         job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress))
         finished = _listen(train(job), listeners if fabric.is_global_zero else ())
@@ -164,7 +166,15 @@ def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int
     return Batches(table, sampler, share, seed, options.epochs, rank=fabric.global_rank, world=world)
 
 
-def _start(targets: Sequence[Target], options: TrainingOptions) -> Progress:
+def _begin(run: Path | None, stepper: Stepper, targets: Sequence[Target], seed: int) -> Progress:
+    """The progress of the checkpoint in the run folder, or of a new run."""
+    fabric, options = stepper.fabric, stepper.options
+    found = load_checkpoint(run, stepper) if run is not None else None
+    fabric.barrier()  # nobody writes the next checkpoint before all have read this one
+    if found is not None:
+        if fabric.global_rank:  # the checkpoint holds the generators of the first rank
+            torch.manual_seed(seed + fabric.global_rank + (found.step << 16))
+        return found
     primary = tuple(t.task.name for t in targets if t.task.role == "primary")
     return Progress(Selection(primary or tuple(t.task.name for t in targets), options.keep == "per_task"))
 
