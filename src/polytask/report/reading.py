@@ -8,7 +8,7 @@ from math import isfinite, nan
 from statistics import fmean, stdev
 
 from polytask.record.compare import CompareRecord, ContenderFacts, CostFacts, TaskFacts, VerdictFacts, Word
-from polytask.report.phrases import capital, decimals, interval, listing, number, plural, times
+from polytask.report.phrases import capital, interval, listing, number, plural, times
 
 WORDS: tuple[Word, ...] = ("helped", "hurt", "no evidence", "practically equal", "no verdict")
 
@@ -76,7 +76,7 @@ class Score:
         """``0.823 ± 0.004``."""
         if not isfinite(self.sd):
             return number(self.mean, places)
-        finer = places if self.sd == 0 or self.sd >= 0.5 * 10.0**-places else decimals(self.sd)
+        finer = places if self.sd == 0 or self.sd >= 0.5 * 10.0**-places else places + 1
         return f"{number(self.mean, places)} ± {number(self.sd, finer)}"
 
 

@@ -79,6 +79,8 @@ def _shape(contenders: tuple[str, ...]) -> dict[str, Any]:
 
     def chosen(opacity: float) -> Any:
         """Seeds may have validation rows of their own: the ranges of several contenders would hide each other."""
+        if len(contenders) == 1:
+            return alt.value(opacity)
         return alt.condition("datum.c == focus", alt.value(opacity), alt.value(0))
 
     base = rows_of("rows")
