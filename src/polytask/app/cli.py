@@ -13,15 +13,15 @@ from typer.core import TyperCommand, TyperGroup
 from polytask.app.guard import guarded, report
 
 COMMANDS = {
-    "init": "Look at a table and write a configuration that works as it is.",
-    "check": "Read everything, say what becomes of every column and label, and train nothing.",
-    "train": "Train one model for all tasks, and score it on the test rows.",
-    "compare": "Train the model, the same tasks alone, and others, over seeds; judge every task.",
+    "init": "Look at a table and write a configuration.",
+    "check": "Say what becomes of every column and label.",
+    "train": "Train one model for all tasks.",
+    "compare": "Find out which tasks sharing helps or hurts.",
     "evaluate": "Score a saved model on a table with labels.",
-    "predict": "Predict with a saved model: labels, probabilities, intervals.",
-    "report": "Write the HTML report of a run folder again.",
+    "predict": "Predict with a saved model.",
+    "report": "Write the HTML report of a run again.",
     "list": "List what can be named in a configuration.",
-    "schema": "Print the JSON schema of the configuration, for editors.",
+    "schema": "Print the configuration's JSON schema.",
     "version": "Print the version.",
 }
 """Every command with its line of help: ``polytask.app.commands.<name>`` holds a function ``command``."""

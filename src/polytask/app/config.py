@@ -56,8 +56,9 @@ class DataSection:
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.train is None):
+            found = "neither" if self.train is None else "both"
             raise ConfigError(
-                f"expected either 'train' (a table) or 'dataset' (a name), found {'neither' if self.train is None else 'both'}.",
+                f"expected either 'train' (a table) or 'dataset' (a name), found {found}.",
                 where="data",
                 do="For example: data: {train: table.csv}.",
             )

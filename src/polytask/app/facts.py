@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from polytask.balancing.methods import METHODS
 from polytask.catalogue import Catalogue, default_of
@@ -36,6 +38,9 @@ KEYS = {
 }
 """The configuration key of each catalogue."""
 
+PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+"""Plain types in words."""
+
 _PARAM = re.compile(r":param ([\w, ]+):\s*(.*?)(?=\n\s*:\w+|\n\s*\n|\s:param |\Z)", re.DOTALL)
 
 
@@ -56,11 +61,11 @@ class FieldFacts:
 
 def field_facts(cls: type[Any]) -> tuple[FieldFacts, ...]:
     """The fields of a dataclass, with the words of the docstrings of the class and its bases."""
-    words = parameter_words(cls)
+    words, hints = parameter_words(cls), get_type_hints(cls)
     return tuple(
         FieldFacts(
             field.name,
-            _kind(str(field.type)),
+            kind_of(hints[field.name]),
             None if (default := default_of(field)) is dataclasses.MISSING else _yaml(default),
             words.get(field.name, ""),
         )
@@ -82,12 +87,22 @@ def summary(cls: type[Any]) -> str:
     return (inspect.getdoc(cls) or "").split("\n", 1)[0]
 
 
-def _kind(annotation: str) -> str:
-    plain = annotation.replace("Literal[", "one of [").replace("tuple[str, ...]", "list of text")
-    plain = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list of \1", plain)
-    for ours, theirs in (("str", "text"), ("int", "whole number"), ("float", "number"), ("bool", "true or false")):
-        plain = re.sub(rf"\b{ours}\b", theirs, plain)
-    return re.sub(r" \| None", " or null", plain).replace(" | ", " or ")
+def kind_of(hint: Any) -> str:
+    """A type in words.
+
+    >>> kind_of(dict[str, float] | None)
+    'mapping of number, or null'
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(_yaml(value) for value in inner)
+    if origin in (Union, UnionType):
+        return ", or ".join(kind_of(part) for part in inner)
+    if origin in (tuple, list):
+        return f"list of {kind_of(inner[0])}"
+    if origin in (dict, Mapping):
+        return f"mapping of {kind_of(inner[1])}"
+    return PLAIN.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def _yaml(value: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polytask.app.config import DataSection
+from polytask.app.editor_schema import schema_text
 from polytask.app.facts import CATALOGUES, KEYS, FieldFacts, field_facts, summary
 from polytask.catalogue import Catalogue
 from polytask.data.options import SchemaOptions
@@ -21,10 +22,10 @@ CONFIGURATION = f"""{MADE}
 
 # Configuration
 
-One YAML file says everything: where the rows are, what to predict, with which model. `polytask init TABLE --targets a,b`
-writes one that works as it is; `polytask check CONFIG` explains what it leads to; `polytask schema` prints its JSON
-schema for editors. Relative paths start from the file's folder. Any key can be changed on the command line:
-`--set training.epochs=5`, `--set encoder.width=64`.
+One YAML file says everything: where the rows are, what to predict, with which model. `polytask init TABLE --targets
+a,b` writes one that works as it is; `polytask check CONFIG` explains what it leads to; `polytask schema` prints its
+JSON schema for editors ([`schema.json`](schema.json)). Relative paths start from the file's folder. Any key can be changed
+on the command line: `--set training.epochs=5`, `--set encoder.width=64`.
 
 ```yaml
 title: Customers                      # heading of reports
@@ -75,7 +76,7 @@ def write_pages(docs: Path) -> list[Path]:
 def pages() -> dict[str, str]:
     """Path below ``docs`` -> text."""
     found = {f"reference/{name}.md": _catalogue_page(name, catalogue) for name, catalogue in CATALOGUES.items()}
-    return {"configuration.md": _configuration_page(), **found}
+    return {"configuration.md": _configuration_page(), "schema.json": schema_text(), **found}
 
 
 def _configuration_page() -> str:
@@ -92,11 +93,11 @@ def _configuration_page() -> str:
 
 
 def _section(key: str, cls: type[Any]) -> list[str]:
-    return ["", f"## {key}", "", summary(cls), "", *_fields(field_facts(cls))]
+    return ["", f"## {key}", "", _cell(summary(cls)), "", *_fields(field_facts(cls))]
 
 
 def _sentence(catalogue: Catalogue[Any]) -> str:
-    return f"One {catalogue.noun} each:" if catalogue.key == "kind" else f"The name of a {catalogue.noun}:"
+    return "Kinds:" if catalogue.key == "kind" else "A name, or a mapping with `name` and fields:"
 
 
 def _catalogue_page(name: str, catalogue: Catalogue[Any]) -> str:
@@ -106,7 +107,7 @@ def _catalogue_page(name: str, catalogue: Catalogue[Any]) -> str:
         f"| [`{r.name}`](#{r.name}) | {_cell(r.summary)} | {_cell(str(r.paper or ''))} |" for r in catalogue.rows()
     ]
     for key, cls in catalogue.items():
-        lines += ["", f"## {key}", "", summary(cls), ""]
+        lines += ["", f"## {key}", "", _cell(summary(cls)), ""]
         facts = field_facts(cls)
         lines += _fields(facts) if facts else ["No fields."]
     return "\n".join([*lines, ""])
@@ -121,4 +122,4 @@ def _fields(facts: Iterable[FieldFacts]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return text.replace("``", "`").replace("|", "\\|")

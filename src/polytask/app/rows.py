@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import polars as pl
+
 from polytask.app.config import Config
+from polytask.data.division import split
+from polytask.data.pieces import Frame
 from polytask.data.splits.group import Group
+from polytask.data.splits.random import Random
 from polytask.data.splits.split import Split
 from polytask.data.splits.time import Time
 from polytask.datasets import find
@@ -15,6 +20,7 @@ from polytask.datasets.entry import Packaged, Remote
 from polytask.errors import ConfigError, UnknownNameError, did_you_mean
 from polytask.tasks.task import Task
 from polytask.training.config import LearnerConfig
+from polytask.training.sources import read_sources
 
 
 @dataclass(frozen=True)
@@ -45,22 +51,23 @@ def open_rows(config: Config) -> Opened:
         return _from_dataset(config, _load(config.data.dataset))
     data, tasks = config.data, tuple(task for task in config.tasks if isinstance(task, Task))
     exclude = _without_split_column(config.split, data.features, data.exclude)
+    how = config.split if config.split is None or data.validation is None else replace(config.split, validation=0.0)
     learner = config.learner(tasks, data.features, exclude)
     about = data.train if isinstance(data.train, str) else ", ".join((data.train or {}).values())
-    return Opened(learner, config.others(tasks), data.train, data.validation, data.test, config.split, about)
+    return Opened(learner, config.others(tasks), data.train, data.validation, data.test, how, about)
 
 
 def _from_dataset(config: Config, data: Dataset) -> Opened:
     tasks = _tasks(config, data)
-    split, train, test = config.split, data.frame, None
-    if split is None and data.split is not None:
+    how, train, test = config.split, data.frame, None
+    if how is None and data.split is not None:
         train, test = data.train, data.test
-    elif split is None:
-        split = _natural_split(data)
+    elif how is None:
+        how = _natural_split(data)
     features = config.data.features or data.features
     learner = config.learner(tasks, features, config.data.exclude)
     tables = dict(data.sources) if data.sources and test is None else train
-    return Opened(learner, config.others(tasks), tables, None, test, split, f"data set {data.name!r}")
+    return Opened(learner, config.others(tasks), tables, None, test, how, f"data set {data.name!r}")
 
 
 def _load(name: str) -> Dataset:
@@ -102,3 +109,36 @@ def _without_split_column(split: Split | None, features: tuple[str, ...], exclud
     """A column that the rows are split by is no feature, unless it is named as one."""
     own = (split.column,) if isinstance(split, Group | Time) else ()
     return (*exclude, *(column for column in own if column and column not in (*features, *exclude)))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The tables of one training: each a path, a frame, or a dict of these by source; None where there is none."""
+
+    train: Any
+    validation: Any
+    test: Any
+
+
+def divide(opened: Opened, seed: int) -> Sides:
+    """The rows that train, that choose the checkpoint, and that judge.
+
+    :raises polytask.errors.DataError: a table that cannot be used, or a split that cannot be made.
+    """
+    how = opened.split or Random(validation=0.0)
+    if opened.test is not None or how.test + how.validation == 0:
+        return Sides(opened.train, opened.validation, opened.test)
+    frames = {name: collected(frame) for name, frame in read_sources(opened.train).items()}
+    parts = {name: split(frame, how, seed) for name, frame in frames.items()}
+
+    def side(part: str) -> dict[str, pl.DataFrame] | None:
+        return {name: frame[parts[name][part]] for name, frame in frames.items() if len(parts[name][part])} or None
+
+    return Sides(
+        side("train"), opened.validation if opened.validation is not None else side("validation"), side("test")
+    )
+
+
+def collected(frame: Frame) -> pl.DataFrame:
+    """A table in memory."""
+    return frame.collect() if isinstance(frame, pl.LazyFrame) else frame

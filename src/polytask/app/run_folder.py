@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from polytask.app.config import Config
 from polytask.app.guard import tell
+from polytask.app.yaml_file import dumped
 from polytask.errors import MissingExtraError
 from polytask.record.folder import write_file
 from polytask.report.page import write_report
@@ -22,8 +21,7 @@ def place_of(run: Path | None, config: Path) -> Path:
 
 def write_config(folder: Path, config: Config) -> None:
     """The resolved configuration, with absolute paths: it can be run again from anywhere."""
-    text = yaml.safe_dump(config.to_mapping(), sort_keys=False, allow_unicode=True)
-    write_file(folder / CONFIG, text.encode())
+    write_file(folder / CONFIG, dumped(config.to_mapping()).encode())
 
 
 def write_page(folder: Path) -> None:

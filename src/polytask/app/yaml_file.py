@@ -53,7 +53,43 @@ Loader.add_implicit_resolver(
     ),
     list("-+.0123456789"),
 )
-Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node), 10))
+
+
+def _decimal(loader: Loader, node: yaml.ScalarNode) -> int:
+    """A whole number; 010 is ten."""
+    return int(loader.construct_scalar(node))
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+
+
+class Dumper(yaml.SafeDumper):
+    """Quotes whatever YAML 1.1 or 1.2 would take for something else than text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # the name and form that PyYAML looks for
+        first: [*Loader.yaml_implicit_resolvers.get(first, []), *yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])]
+        for first in {*Loader.yaml_implicit_resolvers, *yaml.SafeDumper.yaml_implicit_resolvers}
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Nothing is written as an alias of something above."""
+        return True
+
+
+def dumped(value: Any, *, flow: bool = False) -> str:
+    """Plain values as YAML text that :func:`plain_values` turns back.
+
+    :param flow: on one line, as a part of a line.
+    """
+    text: str = yaml.dump(
+        value,
+        Dumper=Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=flow,
+        width=10_000 if flow else 100,
+    )
+    return text.removesuffix("...\n").strip() if flow else text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -92,7 +128,7 @@ def plain_values(text: str, where: str) -> Any:
     :raises ConfigError: with line and column where it stops being YAML.
     """
     try:
-        return _Plain(where).copy(yaml.load(text, Loader), 0)  # noqa: S506  # derives from SafeLoader
+        return _Plain(where).copy(yaml.load(text, Loader), 0)  # it derives from SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from polytask.app.config import Config, read_config
+from polytask.app.config import read_config
 from polytask.app.guard import keeping, tell
 from polytask.app.options import ConfigFile, Overwrite, Report, RunFolderOption, Set
 from polytask.app.rows import open_rows
@@ -18,6 +18,7 @@ from polytask.app.talk import progress
 from polytask.record.folder import refuse_existing
 from polytask.report.terminal import print_comparison
 from polytask.studies.compare import compare
+from polytask.studies.options import CompareOptions
 from polytask.training.learner import Learner
 
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Training runs per contender; at least 3 for a verdict.")]
@@ -30,6 +31,7 @@ Boosting = Annotated[bool, typer.Option("--boosting", help="Also train boosted t
 
 def command(
     config: ConfigFile,
+    *,
     run: RunFolderOption = None,
     seeds: Seeds = None,
     splits: Splits = None,
@@ -44,7 +46,8 @@ def command(
     The verdicts go to stdout; the record (compare.json), the page (report.html), the model (model/) and the resolved
     configuration (config.yaml) into the run folder.
     """
-    resolved = _with_flags(read_config(config, changes or ()), seeds, splits, act, boosting)
+    resolved = read_config(config, changes or ())
+    resolved = replace(resolved, compare=_with_flags(resolved.compare, seeds, splits, act=act, boosting=boosting))
     place = place_of(run, config)
     refuse_existing(place, overwrite=overwrite)
     opened = open_rows(resolved)
@@ -60,7 +63,7 @@ def command(
             run=place,
             overwrite=overwrite,
             title=resolved.title or opened.about,
-            command=_told(config, resolved.compare.seeds, changes or ()),
+            command=_told(config, resolved.compare, changes or []),
             say=say,
         )
     write_config(place, resolved)
@@ -70,12 +73,21 @@ def command(
     tell(f"Written to {place}: the record, and the model of the best seed in {place / 'model'}.")
 
 
-def _with_flags(config: Config, seeds: int | None, splits: int | None, act: bool, boosting: bool) -> Config:
-    given = {"seeds": seeds, "splits": splits, "act": act or None, "boosting": boosting or None}
-    changed = {key: value for key, value in given.items() if value is not None}
-    return dataclasses.replace(config, compare=dataclasses.replace(config.compare, **changed))
+def _with_flags(
+    options: CompareOptions, seeds: int | None, splits: int | None, *, act: bool, boosting: bool
+) -> CompareOptions:
+    return replace(
+        options,
+        seeds=options.seeds if seeds is None else seeds,
+        splits=options.splits if splits is None else splits,
+        act=options.act or act,
+        boosting=options.boosting or boosting,
+    )
 
 
-def _told(config: Path, seeds: int, changes: list[str] | tuple[str, ...]) -> str:
-    words = ["polytask", "compare", str(config), "--seeds", str(seeds)]
+def _told(config: Path, options: CompareOptions, changes: list[str]) -> str:
+    """The command that makes this comparison again."""
+    words = ["polytask", "compare", str(config), "--seeds", str(options.seeds)]
+    words += ["--splits", str(options.splits)] if options.splits else []
+    words += [flag for flag, given in (("--act", options.act), ("--boosting", options.boosting)) if given]
     return shlex.join([*words, *(word for change in changes for word in ("--set", change))])

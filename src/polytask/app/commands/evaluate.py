@@ -1,0 +1,15 @@
+"""``polytask evaluate``: every metric of every task on a table with labels."""
+
+from __future__ import annotations
+
+from polytask.app.options import ModelFolder, TableFile
+from polytask.app.saved import model_in
+from polytask.training.learner import load
+
+
+def command(model: ModelFolder, table: TableFile) -> None:
+    """Score a saved model on a table with labels.
+
+    The first metric of each task is its main one. A task without labels in the table has none.
+    """
+    print(load(model_in(model)).evaluate(table))

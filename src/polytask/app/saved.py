@@ -1,0 +1,52 @@
+"""Where a saved model lies, and where predictions go."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from polytask.errors import RunError, did_you_mean
+from polytask.record.folder import write_file
+
+MODEL = "model"
+
+WRITERS: dict[str, Callable[[pl.DataFrame, io.BytesIO], object]] = {
+    ".csv": lambda frame, file: frame.write_csv(file),
+    ".tsv": lambda frame, file: frame.write_csv(file, separator="\t"),
+    ".parquet": lambda frame, file: frame.write_parquet(file),
+    ".arrow": lambda frame, file: frame.write_ipc(file),
+    ".feather": lambda frame, file: frame.write_ipc(file),
+}
+"""How a table is written, by the ending of its name."""
+
+
+def model_in(folder: Path) -> Path:
+    """The artefact: the folder itself, or ``model/`` in a run folder."""
+    inside = folder / MODEL
+    return inside if inside.is_dir() else folder
+
+
+def check_out(path: Path, *, overwrite: bool) -> None:
+    """Refuses a file that could not be written, before any work is done.
+
+    :raises RunError: an unknown ending, a file that exists, or a folder that is not there.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise RunError(
+            f"the ending {path.suffix!r} is no known format.", where=str(path), do=did_you_mean(path.suffix, WRITERS)
+        )
+    if path.exists() and not (overwrite and path.is_file()):
+        raise RunError("it exists already.", where=str(path), do="Choose another name, or give --overwrite.")
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table, whole or not at all.
+
+    :raises RunError: it cannot be written.
+    """
+    content = io.BytesIO()
+    WRITERS[path.suffix.lower()](frame, content)
+    write_file(path, content.getvalue())
