@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,12 +70,10 @@ def test_a_task_can_fall_back_to_a_model_of_its_own(frame, tmp_path):
     joint = fit(frame)
     alone = Learner([Regression("up")], exclude=["yes", "down"], training=FAST, seed=3).fit(frame)
     # Both schemas were fitted on validation splits of their own; a comparison fits one for all.
-    from dataclasses import replace
-
     shared = joint.fitted.parts[0]
     kept = replace(shared, targets=tuple(t for t in shared.targets if t.task.name != "up"))
     own = replace(alone.fitted.parts[0], name="up-alone")
-    fitted = Fitted(joint.fitted.schema, (kept, own))
+    fitted = Fitted(joint.fitted.schema, (kept, own), verdicts={"up": "hurt"})
     mixed = Learner.from_config(joint.config, fitted)
     mixed.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
@@ -82,6 +81,8 @@ def test_a_task_can_fall_back_to_a_model_of_its_own(frame, tmp_path):
     np.testing.assert_allclose(
         loaded.predict(frame)["yes_probability"], joint.predict(frame)["yes_probability"], rtol=1e-5, atol=1e-6
     )
+    assert "- up: hurt" in (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert loaded.fitted.verdicts == {"up": "hurt"}
     same_inputs = Learner.from_config(alone.config, Fitted(joint.fitted.schema, (own,)))
     np.testing.assert_allclose(loaded.predict(frame)["up"], same_inputs.predict(frame)["up"], rtol=1e-5, atol=1e-6)
 

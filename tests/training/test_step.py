@@ -7,9 +7,11 @@ import math
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 
 from polytask.balancing.balancer import Balancer
-from polytask.batch import Batch
+from polytask.batch import Batch, TaskLosses
 from polytask.nets.encoders import MLP
 from polytask.nets.model import Model
 from polytask.nets.sharing import Hard
@@ -22,11 +24,11 @@ from polytask.training.trainer import launch, loss_units
 LR = 0.5
 
 
-def build(world, targets=None, balancer="equal", **options):
+def build(world, targets=None, balancer="equal", fabric=None, **options):
     """A stepper around a model whose heads already differ from zero, so that the trunk has gradients."""
     targets = world.targets if targets is None else targets
     chosen = TrainingOptions(**{"optimizer": "sgd", "momentum": 0.0, "lr": LR, "weight_decay": 0.0} | options)
-    fabric = launch(chosen)
+    fabric = fabric or launch(chosen)
     torch.manual_seed(1)
     model = Model(world.schema.spec, targets, MLP(width=8, dropout=0.0), Hard(), loss_units(world.table, targets))
     with torch.no_grad():
@@ -199,6 +201,23 @@ def test_clipping_shortens_the_whole_gradient(world):
     close(clipped, {k: v * 0.01 / norm for k, v in free.items()}, 1e-7)
 
 
+def test_loss_scaling_is_undone_before_clipping_and_an_overflow_is_skipped(world):
+    """fp16 with its gradient scaler, here on the CPU: the same clipped update, and a lower scale after an overflow."""
+    batch = world.table.batch(torch.arange(60))
+    plain, _ = moved(build(world, clip_norm=0.01), [batch])
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    stepper = build(world, fabric=fabric, clip_norm=0.01)
+    scaled, _ = moved(stepper, [batch])
+    close(scaled, plain, 1e-3)
+    assert any(value.any() for value in scaled.values())
+    next(stepper.model.parameters()).register_hook(lambda gradient: gradient * math.inf)
+    change, result = moved(stepper, [batch])
+    assert result.losses is None
+    assert not any(value.any() for value in change.values())
+    assert scaler.get_scale() == 512.0
+
+
 def test_the_schedule_sets_the_step_size(world):
     batch = world.table.batch(torch.arange(60))
     full, _ = moved(build(world), [batch])
@@ -210,8 +229,6 @@ def test_the_schedule_sets_the_step_size(world):
 
 def test_the_tally_is_the_mean_over_rows_and_steps():
     tally = Tally(("a", "b"))
-    from polytask.batch import TaskLosses
-
     tally.add(TaskLosses(("a", "b"), torch.tensor([1.0, 2.0]), torch.tensor([3.0, 1.0])), torch.tensor([1.0, 1.0]))
     tally.add(TaskLosses(("a",), torch.tensor([5.0]), torch.tensor([1.0])), torch.tensor([0.0]))
     assert tally.losses() == {"a": 2.0, "b": 2.0}  # (3 * 1 + 1 * 5) / 4

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Artefact:
     parts: tuple[Part, ...]
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
-    best_epoch_per_task: Mapping[str, int] | None = None
+    best_epoch_per_task: Mapping[str, int] = field(default_factory=dict)
     scores: Scores | None = None
     verdicts: Mapping[str, str] | None = None
 
@@ -100,7 +100,7 @@ def write_artefact(artefact: Artefact, folder: Path, *, auxiliary: bool = False,
     scores = {
         "format": FORMAT,
         "best_epoch": artefact.best_epoch,
-        "best_epoch_per_task": dict(artefact.best_epoch_per_task or {}),
+        "best_epoch_per_task": dict(artefact.best_epoch_per_task),
         "test": None if artefact.scores is None else artefact.scores.to_json(),
         "verdicts": None if artefact.verdicts is None else dict(artefact.verdicts),
         "history": HISTORY.dump_python(artefact.history, mode="json"),

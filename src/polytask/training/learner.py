@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,16 @@ class Fitted:
 
     :param parts: trained models, each with the tasks it answers for; every task is in exactly one.
     :param test_scores: of the last :meth:`Learner.evaluate`.
+    :param verdicts: task -> what a comparison with single-task training found, in words; for the model card.
     """
 
     schema: Schema
     parts: tuple[Part, ...]
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
-    best_epoch_per_task: Mapping[str, int] | None = None
+    best_epoch_per_task: Mapping[str, int] = field(default_factory=dict)
     test_scores: Scores | None = None
+    verdicts: Mapping[str, str] | None = None
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -169,7 +171,7 @@ class Learner:
         labels = {name: table.labels(name) for name in outputs}
         order = {task.name: i for i, task in enumerate(self.config.tasks)}
         scores = score(sorted(fitted.targets, key=lambda t: order[t.task.name]), outputs, labels, unseen)
-        self._fitted = Fitted(**{**fitted.__dict__, "test_scores": scores})
+        self._fitted = replace(fitted, test_scores=scores)
         return scores
 
     def predict(self, frame: Data, *, auxiliary: bool = False) -> Any:
@@ -207,8 +209,9 @@ class Learner:
             fitted.parts,
             fitted.history,
             fitted.best_epoch,
-            dict(fitted.best_epoch_per_task or {}),
+            fitted.best_epoch_per_task,
             fitted.test_scores,
+            fitted.verdicts,
         )
         return write_artefact(artefact, Path(folder), auxiliary=auxiliary, overwrite=overwrite)
 
@@ -238,7 +241,7 @@ class Learner:
     @property
     def best_epoch_per_task(self) -> dict[str, int]:
         """The best epoch of each task, from 1."""
-        return dict(self.fitted.best_epoch_per_task or {})
+        return dict(self.fitted.best_epoch_per_task)
 
     def __repr__(self) -> str:
         tasks = ", ".join(task.name for task in self.config.tasks)
@@ -314,6 +317,7 @@ def load(folder: str | Path, *, trust: bool = False) -> Learner:
         artefact.best_epoch,
         artefact.best_epoch_per_task,
         artefact.scores,
+        artefact.verdicts,
     )
     return Learner.from_config(artefact.config, fitted)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
@@ -76,8 +77,10 @@ class Stepper:
         self._is_weighted = any(weight != 1.0 for weight in task_weights)
         self._is_scheduled = options.schedule != "constant" or options.warmup > 0
         self._moves = fabric.device.type != "cpu"
-        self._has_scaler = options.precision == "16-mixed"
+        precision = fabric.strategy.precision
+        self._has_scaler = isinstance(precision, MixedPrecision) and precision.scaler is not None
         self._shared = model.shared_parameters()
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
 
     def __call__(self, batches: Sequence[Batch], step: int) -> StepResult:
         """One update from one batch, or from several when gradients are accumulated.
@@ -161,7 +164,7 @@ class Stepper:
         if self.fabric.world_size > 1:
             average_gradients(self.fabric, self.model)
         self.fabric.strategy.precision.unscale_gradients(self.optimizer)
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        parameters = [p for p in self._parameters if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         good = math.isfinite(float(norm))
         if good and self.options.clip_norm is not None:
