@@ -154,7 +154,8 @@ class CostFacts:
 
     :param models: how many models answer for all the tasks.
     :param latency_1_ms: milliseconds to predict every task for one row (``latency_1024_ms``: for 1024 rows).
-    :param peak_memory_bytes: the largest of its models while training.
+    :param training_memory_bytes: what one training step of its largest model holds (weights, gradients, optimizer
+        moments, activations kept for the backward pass), counted and not sampled.
     """
 
     contender: str
@@ -165,7 +166,7 @@ class CostFacts:
     latency_1_ms: Number = float("nan")
     latency_1024_ms: Number = float("nan")
     artefact_bytes: Number = float("nan")
-    peak_memory_bytes: Number = float("nan")
+    training_memory_bytes: Number = float("nan")
 
 
 @dataclass(frozen=True)

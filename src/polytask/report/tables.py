@@ -112,7 +112,7 @@ QUANTITIES: tuple[tuple[str, Callable[[CostFacts], float], Callable[[float], str
     ("predict 1 row", lambda c: c.latency_1_ms, lambda v: duration(v / 1000)),
     ("predict 1,024 rows", lambda c: c.latency_1024_ms, lambda v: duration(v / 1000)),
     ("size on disk", lambda c: c.artefact_bytes, storage),
-    ("peak memory", lambda c: c.peak_memory_bytes, storage),
+    ("training memory", lambda c: c.training_memory_bytes, storage),
 )
 """What a contender costs: (name, how to read it, how to write it)."""
 

@@ -16,7 +16,6 @@ from polytask.batch import Inputs
 from polytask.catalogue import changed_fields
 from polytask.data.table import Table
 from polytask.errors import MissingExtraError
-from polytask.studies.memory import peak_memory
 from polytask.studies.problem import Part, Problem
 from polytask.studies.trainer import Fitted, Trainer
 from polytask.studies.trees import Objective, answer, objectives
@@ -56,16 +55,15 @@ class Boosting(Trainer):
         begin = time.perf_counter()
         categorical = list(range(problem.spec.numeric, problem.spec.numeric + len(problem.spec.cardinalities)))
         train, held = _rows(part.train), _rows(part.validation) if part.validation is not None else None
-        with peak_memory() as peak:
-            forests = {
-                t.task.name: [
-                    self._grown(objective, train.column(t, i), held.column(t, i) if held else None, categorical, seed)
-                    for i in range(t.width)
-                    for objective in objectives(t)
-                ]
-                for t in targets
-            }
-        return Trees(targets, forests, seconds=time.perf_counter() - begin, peak_bytes=peak.bytes)
+        forests = {
+            t.task.name: [
+                self._grown(objective, train.column(t, i), held.column(t, i) if held else None, categorical, seed)
+                for i in range(t.width)
+                for objective in objectives(t)
+            ]
+            for t in targets
+        }
+        return Trees(targets, forests, seconds=time.perf_counter() - begin)
 
     def _grown(
         self, objective: Objective, train: Labelled, validation: Labelled | None, categorical: list[int], seed: int
@@ -123,7 +121,7 @@ class Trees(Fitted):
     targets: tuple[Target, ...]
     forests: dict[str, list[Booster]]
     seconds: float
-    peak_bytes: float
+    memory_bytes: float = float("nan")
     history: tuple[()] = ()
     best_epochs: dict[str, int] = field(default_factory=dict)
     selected: float = float("nan")

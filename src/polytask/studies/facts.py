@@ -207,7 +207,7 @@ def cost_facts(problem: Problem, results: Results) -> tuple[CostFacts, ...]:
                 latency_1_ms=one[contender.name],
                 latency_1024_ms=many[contender.name],
                 artefact_bytes=float(sum(m.artefact_bytes for m in first)),
-                peak_memory_bytes=max(m.peak_bytes for run in runs for m in run.models),
+                training_memory_bytes=max(m.memory_bytes for m in first),
             )
         )
     return tuple(found)

@@ -1,50 +1,39 @@
-"""How much memory a piece of work takes on top of what was there, sampled from outside."""
+"""How much memory one training step needs, counted instead of sampled: the same number on every run."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
-STATM = Path("/proc/self/statm")
-_PERIOD = 0.005
+from polytask.batch import Batch
+from polytask.nets.model import Model
 
-
-class Peak:
-    """``bytes``: the highest resident memory seen, above the start; NaN where the system does not tell."""
-
-    bytes: float = float("nan")
+PER_PARAMETER = 4
+"""A weight, its gradient, and the two moments of AdamW."""
 
 
-@contextmanager
-def peak_memory() -> Iterator[Peak]:
-    """Watch the resident memory of this process, 200 times a second.
+def step_bytes(model: Model, batch: Batch) -> int:
+    """Bytes of weights, gradients and optimizer moments, and of what the forward pass keeps for the backward pass.
 
-    Memory that the allocator kept from earlier work is not counted again, so small runs may show 0.
+    Tensors that share their storage count once. Memory of PyTorch itself and of single kernels is not in it.
     """
-    peak = Peak()
-    if not STATM.exists():
-        yield peak
-        return
-    page = 4096
-    before = _resident(page)
-    done = threading.Event()
-    seen = [before]
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
 
-    def watch() -> None:
-        while not done.wait(_PERIOD):
-            seen[0] = max(seen[0], _resident(page))
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        watcher.join()
-        peak.bytes = float(max(seen[0], _resident(page)) - before)
+    was_training = model.training
+    with torch.random.fork_rng(devices=[]), saved_tensors_hooks(pack, _same):
+        model.train()
+        model.losses(model(batch.inputs), batch.targets)
+    model.train(was_training)
+    return PER_PARAMETER * sum(p.nbytes for p in model.parameters()) + sum(kept.values())
 
 
-def _resident(page: int) -> int:
-    return int(STATM.read_text("ascii").split()[1]) * page
+def _same(tensor: Tensor) -> Tensor:
+    return tensor

@@ -17,7 +17,7 @@ from polytask.data import SAMPLERS
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
 from polytask.record.run import EpochRecord
-from polytask.studies.memory import peak_memory
+from polytask.studies.memory import step_bytes
 from polytask.studies.problem import Part, Problem
 from polytask.studies.trainer import Fitted, Trainer
 from polytask.tasks.task import Array, labelled
@@ -54,9 +54,9 @@ class Network(Trainer):
         own = part.train if bool(known.all()) else part.train.take(known.nonzero()[:, 0])
         options = same_budget(self.recipe.options, len(part.train), len(own))
         recipe = dataclasses.replace(self.recipe, options=options)
-        with peak_memory() as peak:
-            trained = train_model(own, problem.spec, targets, recipe, validation=part.validation, seed=seed)
-        return FittedNetwork(trained, tasks, peak.bytes)
+        trained = train_model(own, problem.spec, targets, recipe, validation=part.validation, seed=seed)
+        batch = own.batch(torch.arange(min(options.batch_size, len(own))))
+        return FittedNetwork(trained, tasks, float(step_bytes(trained.model, batch)))
 
     def limited(self, steps: int) -> Network:
         """The same recipe with at most so many optimizer steps per model."""
@@ -88,7 +88,7 @@ class FittedNetwork(Fitted):
 
     trained: Trained
     tasks: tuple[str, ...]
-    peak_bytes: float
+    memory_bytes: float
 
     def __post_init__(self) -> None:
         self.seconds, self.steps = self.trained.seconds, self.trained.steps

@@ -19,7 +19,7 @@ class Fitted(ABC):
     :param tasks: what it answers for.
     :param seconds: training time. :param steps: optimizer steps, or boosting rounds.
     :param parameters: trainable numbers, or leaves. :param artefact_bytes: its size on disk.
-    :param peak_bytes: memory that training took on top of what was there before, at its highest.
+    :param memory_bytes: what one training step holds: weights, gradients, moments, kept activations; NaN if unknown.
     :param history: one record per epoch; empty where there are no epochs.
     :param selected: value on the validation rows that chose its weights; higher is better.
     """
@@ -29,7 +29,7 @@ class Fitted(ABC):
     steps: int
     parameters: int
     artefact_bytes: int
-    peak_bytes: float
+    memory_bytes: float
     history: Sequence[EpochRecord]
     best_epochs: dict[str, int]
     selected: float

@@ -7,11 +7,14 @@ import dataclasses
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from polytask.data.splits.random import Random
+from polytask.data.table import Table
 from polytask.errors import ConfigError, DataError, RunError
 from polytask.record.compare import CompareRecord
 from polytask.studies.compare import compare
+from polytask.studies.memory import step_bytes
 from polytask.studies.options import CompareOptions
 from polytask.tasks import Binary, Regression
 from polytask.training.learner import Learner, load
@@ -66,6 +69,23 @@ def test_contenders_and_costs(record: tuple[CompareRecord, object]) -> None:
     assert costs["multi"].parameters == 384 + 3 * 17
     assert costs["single"].parameters == 2 * (384 + 17)
     assert costs["matched"].steps <= costs["multi"].steps + 2
+
+
+def test_memory_of_a_step_is_counted_by_hand() -> None:
+    # 2 numbers -> 3 units -> 1 head, no dropout, 5 rows, float32. Weights: 2*3+3 + 3+1 = 13, four times (gradient and
+    # two moments). Kept: the inputs (5x2), the activations after ReLU (5x3), and what the loss keeps (at least 5).
+    frame = pl.DataFrame(
+        {"x": [0.1, 0.5, 0.2, 0.9, 0.4], "z": [1.0, 0.3, 0.8, 0.1, 0.0], "y": [1.0, 2.0, 0.5, 3.0, 1.5]}
+    )
+    small = Learner([Regression("y")], encoder={"name": "mlp", "width": 3, "depth": 1, "dropout": 0.0},
+                    training={"epochs": 1, "validation_fraction": 0.0})  # fmt: skip
+    small.fit(frame)
+    model = small.fitted.parts[0].model
+    table = Table.encode({"t": frame}, small.fitted.schema, small.fitted.targets)
+    found = step_bytes(model, table.batch(torch.arange(5)))
+    least = 4 * 13 * 4 + 4 * (5 * 2 + 5 * 3)
+    assert least < found < least + 4 * 5 * 12
+    assert found == step_bytes(model, table.batch(torch.arange(5)))
 
 
 def test_verdicts_cover_primary_tasks_only_and_the_matched_contender_has_none(
