@@ -16,7 +16,7 @@ import torch
 from polytask.data.splits.split import Split
 from polytask.evaluation.verdict import STATEMENT
 from polytask.record.compare import COMPARE_FILE, CompareRecord
-from polytask.record.folder import RunFolder
+from polytask.record.folder import RunFolder, refuse_existing
 from polytask.studies import facts
 from polytask.studies.act import decide, keep
 from polytask.studies.contenders import MULTI, SINGLE, line_up
@@ -71,10 +71,12 @@ def compare(
         {name: other.config.recipe for name, other in (others or {}).items()},
         options,
     )
-    folder = RunFolder.create(run, overwrite=overwrite) if run is not None else None
+    if run is not None:
+        refuse_existing(Path(run), overwrite=overwrite)
     training = learner.config.recipe.options
     sides = read_sides(train, validation, test, split, training.seed)
     problem, schema = prepare_problem(learner, sides, shared_validation=options.act)
+    folder = RunFolder.create(run, overwrite=overwrite) if run is not None else None
     many = len(problem.tasks) > 1
     results = execute(
         problem,

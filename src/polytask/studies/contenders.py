@@ -65,8 +65,8 @@ def line_up(
                 )
             )  # fmt: skip
     if options.boosting:
-        text = "Gradient boosted trees (LightGBM), one model per target."
-        found.append(Contender(BOOSTING, "boosted trees", text, "boosting", Boosting(), alone))
+        text = "Gradient boosted trees, one model per target; a family of verdicts of their own."
+        found.append(Contender(BOOSTING, "LightGBM", text, "boosting", Boosting(), alone))
     _check([contender.name for contender in found], others, options)
     return tuple(found)
 

@@ -114,16 +114,22 @@ def paired_scores(
 
 
 def verdict_facts(problem: Problem, results: Results, paired: Paired, primary: str) -> tuple[VerdictFacts, ...]:
-    """Verdicts of all judged contenders, Holm-corrected over everything that is reported together.
+    """Verdicts, Holm-corrected over everything that is reported together.
 
-    The others get their differences and intervals, but no verdict and no place in the family.
+    All multi-task contenders are one family: they answer one question. Boosted trees answer another one and are a family
+    of their own. Contenders that are not judged get their differences and intervals, but no verdict.
     """
     metrics = {target.task.name: target.task.main_metric.name for target in problem.targets}
-    judged = {c.name for c in results.contenders if c.judged}
-    family = family_verdicts({c: tasks for c, tasks in paired.items() if c in judged}, primary=primary or None)
+    judged: dict[str, Paired] = {}
+    for contender in results.contenders:
+        if contender.judged and contender.name in paired:
+            judged.setdefault(contender.kind, {})[contender.name] = paired[contender.name]
+    family: dict[str, dict[str, Verdict]] = {}
+    for members in judged.values():
+        family |= family_verdicts(members, primary=primary if primary in members else None)
     found: list[VerdictFacts] = []
     for name, tasks in paired.items():
-        if name in judged:
+        if name in family:
             found += [_verdict(name, metrics[task], verdict) for task, verdict in family[name].items()]
             continue
         for task, verdict in verdicts(tasks).items():
