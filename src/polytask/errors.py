@@ -30,8 +30,17 @@ class PolytaskError(Exception):
         return f"{head}\n  {self.do}" if self.do else head
 
     def at(self, where: str) -> PolytaskError:
-        """The same error with ``where`` put before the place already known."""
-        self.where = f"{where}{'' if self.where is None or self.where.startswith('[') else ': '}{self.where or ''}"
+        """The same error with ``where`` put before the place already known.
+
+        >>> str(PolytaskError("expected a number.", where="training.lr").at("compare.contenders.wide.training"))
+        'compare.contenders.wide.training.lr: expected a number.'
+        """
+        head, dot, last = where.rpartition(".")
+        own = self.where or ""
+        if own == last or (last and own.startswith((f"{last}.", f"{last}["))):
+            self.where = f"{head}{dot}{own}"
+        elif own != where and not own.startswith((f"{where}.", f"{where}:", f"{where},", f"{where}[")):
+            self.where = f"{where}{'' if not own or own.startswith('[') else ': '}{own}"
         return self
 
 

@@ -23,6 +23,7 @@ from polytask.data.splits.split import Split
 from polytask.errors import ConfigError, did_you_mean
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
+from polytask.studies.contenders import BOOSTING, EQUAL, MATCHED, MULTI, SINGLE
 from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
 from polytask.tasks.task import Task
@@ -139,6 +140,9 @@ SECTIONS = ("title", "data", "tasks", *VARIANTS, "training", "seed", "schema", "
 RECIPE = (*VARIANTS, "training")
 """The keys that a contender may change."""
 
+TAKEN = (SINGLE, MATCHED, EQUAL, MULTI, BOOSTING)
+"""Contenders that a comparison names itself."""
+
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """The configuration in a YAML file; relative paths in it start from the file's folder.
@@ -174,7 +178,7 @@ def resolve(raw: Mapping[str, Any], *, base: Path | None = None) -> Config:
         own["training"] = _mapping(own.get("training"), "training") | {"seed": seed}
     return Config(
         data=data.rooted(base) if base is not None else data,
-        split=None if split is None else SPLITS.build(split, where="data.split"),
+        split=None if split is None else SPLITS.build(_whole(split, "random"), where="data.split"),
         tasks=_tasks(raw.get("tasks"), data.dataset),
         recipe=_recipe(own, ""),
         schema=make(SchemaOptions, _mapping(raw.get("schema"), "schema"), where="schema"),
@@ -196,7 +200,8 @@ def known_keys(raw: Mapping[str, Any], known: Iterable[str], where: str) -> None
 
 def _recipe(raw: Mapping[str, Any], where: str) -> Recipe:
     parts = {
-        key: catalogue.build(raw.get(key, default), where=where + key) for key, (catalogue, default) in VARIANTS.items()
+        key: catalogue.build(_whole(raw.get(key), default), where=where + key)
+        for key, (catalogue, default) in VARIANTS.items()
     }
     options = make(TrainingOptions, _mapping(raw.get("training"), f"{where}training"), where=f"{where}training")
     return Recipe(**parts, options=options)
@@ -205,6 +210,8 @@ def _recipe(raw: Mapping[str, Any], where: str) -> Recipe:
 def _contender(base: Mapping[str, Any], name: str, changes: Any) -> Recipe:
     """The recipe of the configuration with some keys changed; a mapping without a name changes single fields."""
     where = f"compare.contenders.{name}"
+    if name in TAKEN:
+        raise ConfigError(f"the name {name!r} is taken.", where=where, do="Choose another one.")
     changes = _mapping(changes, where)
     known_keys(changes, RECIPE, where)
     for key in ("seed", "validation_fraction"):
@@ -215,12 +222,19 @@ def _contender(base: Mapping[str, Any], name: str, changes: Any) -> Recipe:
     return _recipe({key: _changed(key, base.get(key), changes.get(key)) for key in RECIPE}, f"{where}.")
 
 
+def _whole(value: Any, default: str) -> Any:
+    """A variant with its name: fields alone are those of the default, a name alone has no fields."""
+    if value is None or isinstance(value, str):
+        return {"name": value or default}
+    return {"name": default, **value} if isinstance(value, Mapping) else value
+
+
 def _changed(key: str, base: Any, change: Any) -> Any:
-    default = {"name": VARIANTS[key][1]} if key in VARIANTS else {}
-    whole = {"name": base} if isinstance(base, str) else base or default
-    if change is None or not isinstance(change, Mapping):
-        return whole if change is None else change
-    return change if "name" in change or not isinstance(whole, Mapping) else {**whole, **change}
+    whole = _whole(base, VARIANTS[key][1]) if key in VARIANTS else base or {}
+    if change is None:
+        return whole
+    alone = not isinstance(change, Mapping) or "name" in change or not isinstance(whole, Mapping)
+    return change if alone else {**whole, **change}
 
 
 def _recipe_mapping(recipe: Recipe) -> dict[str, Any]:

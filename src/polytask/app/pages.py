@@ -24,8 +24,8 @@ CONFIGURATION = f"""{MADE}
 
 One YAML file says everything: where the rows are, what to predict, with which model. `polytask init TABLE --targets
 a,b` writes one that works as it is; `polytask check CONFIG` explains what it leads to; `polytask schema` prints its
-JSON schema for editors ([`schema.json`](schema.json)). Relative paths start from the file's folder. Any key can be changed
-on the command line: `--set training.epochs=5`, `--set encoder.width=64`.
+JSON schema for editors ([`schema.json`](schema.json)). Relative paths start from the file's folder. Any key
+can be changed on the command line: `--set training.epochs=5`, `--set encoder.width=64`.
 
 ```yaml
 title: Customers                      # heading of reports
@@ -97,7 +97,7 @@ def _section(key: str, cls: type[Any]) -> list[str]:
 
 
 def _sentence(catalogue: Catalogue[Any]) -> str:
-    return "Kinds:" if catalogue.key == "kind" else "A name, or a mapping with `name` and fields:"
+    return "Kinds:" if catalogue.key == "kind" else "A name, or a mapping of `name` and fields:"
 
 
 def _catalogue_page(name: str, catalogue: Catalogue[Any]) -> str:

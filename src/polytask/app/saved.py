@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
-from polytask.errors import RunError, did_you_mean
+from polytask.errors import DataError, RunError, did_you_mean
 from polytask.record.folder import write_file
 
 MODEL = "model"
@@ -27,6 +28,15 @@ def model_in(folder: Path) -> Path:
     """The artefact: the folder itself, or ``model/`` in a run folder."""
     inside = folder / MODEL
     return inside if inside.is_dir() else folder
+
+
+@contextmanager
+def about(table: Path) -> Iterator[None]:
+    """Errors in the data inside name the file."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(str(table)) from None
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:

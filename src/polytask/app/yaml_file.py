@@ -169,8 +169,8 @@ class _Plain:
 def overridden(raw: Mapping[str, Any], override: str) -> dict[str, Any]:
     """``raw`` with one ``a.b=value`` applied; the value is read as YAML.
 
-    A word in the way becomes a mapping with that name: with ``encoder: mlp``, ``encoder.width=16`` gives
-    ``encoder: {name: mlp, width: 16}``.
+    A word in the way becomes a mapping: with ``encoder: mlp``, ``encoder.width=16`` gives ``encoder: {name: mlp,
+    width: 16}``; with ``tasks: {churn: binary}``, ``tasks.churn.weight=2`` gives ``churn: {kind: binary, weight: 2}``.
 
     :raises ConfigError: not of that form.
     """
@@ -179,16 +179,17 @@ def overridden(raw: Mapping[str, Any], override: str) -> dict[str, Any]:
         raise ConfigError(
             f"expected key=value, found {override!r}.", where="--set", do="For example: --set training.epochs=5"
         )
-    return _put(raw, key.strip().split("."), plain_values(text, f"--set {key}"), key)
+    path = key.strip().split(".")
+    return _put(raw, path, plain_values(text, f"--set {key}"), key, word="kind" if path[0] == "tasks" else "name")
 
 
-def _put(raw: Mapping[str, Any], path: list[str], value: Any, key: str) -> dict[str, Any]:
+def _put(raw: Mapping[str, Any], path: list[str], value: Any, key: str, *, word: str) -> dict[str, Any]:
     head, *rest = path
     if not rest:
         return {**raw, head: value}
     inner = raw.get(head)
     if isinstance(inner, str):
-        inner = {"name": inner}
+        inner = {word: inner}
     if inner is not None and not isinstance(inner, Mapping):
         raise ConfigError(f"{head!r} holds a {type(inner).__name__}, not a mapping.", where=f"--set {key}")
-    return {**raw, head: _put(inner or {}, rest, value, key)}
+    return {**raw, head: _put(inner or {}, rest, value, key, word=word)}

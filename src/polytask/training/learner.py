@@ -21,7 +21,7 @@ from polytask.data.table import Table
 from polytask.errors import UserError
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing.sharing import Sharing
-from polytask.record.folder import RunFolder
+from polytask.record.folder import RunFolder, refuse_existing
 from polytask.record.run import EpochRecord
 from polytask.tasks.task import Target, Task
 from polytask.training.artefact import Artefact, read_artefact, write_artefact
@@ -146,14 +146,15 @@ class Learner:
         """
         fabric = launch(self.config.recipe.options)
         if run is not None and fabric.is_global_zero:
-            RunFolder.create(run, overwrite=overwrite)
+            refuse_existing(Path(run), overwrite=overwrite)
         frames = read_sources(train, lazy=storage is not None)
         held_out = None if validation is None else read_sources(validation, lazy=storage is not None)
         prepared = self._prepare(frames, held_out, None if storage is None else Path(storage))
         if run is None:
             return self._learn(prepared, None, listeners, fabric)
         record = new_record(self.config, prepared, (train, frames), (validation, held_out))
-        if fabric.is_global_zero:
+        if fabric.is_global_zero:  # not earlier: a table that cannot be used must not cost the run it would replace
+            RunFolder.create(run, overwrite=overwrite)
             record.write(Path(run))
         return self._learn(prepared, Path(run), (*listeners, RunFiles(Path(run), record)), fabric)
 

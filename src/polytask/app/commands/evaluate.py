@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polytask.app.options import ModelFolder, TableFile
-from polytask.app.saved import model_in
+from polytask.app.saved import about, model_in
 from polytask.training.learner import load
 
 
@@ -12,4 +12,6 @@ def command(model: ModelFolder, table: TableFile) -> None:
 
     The first metric of each task is its main one. A task without labels in the table has none.
     """
-    print(load(model_in(model)).evaluate(table))
+    learner = load(model_in(model))
+    with about(table):
+        print(learner.evaluate(table))

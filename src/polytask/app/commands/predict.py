@@ -10,7 +10,7 @@ import typer
 
 from polytask.app.guard import tell
 from polytask.app.options import ModelFolder, Overwrite, TableFile
-from polytask.app.saved import check_out, model_in, write_table
+from polytask.app.saved import about, check_out, model_in, write_table
 from polytask.data.sources import read
 from polytask.errors import DataError, did_you_mean
 from polytask.training.learner import load
@@ -36,7 +36,8 @@ def command(
         check_out(out, overwrite=overwrite)
     learner = load(model_in(model))
     rows = read(table)
-    predictions = learner.predict(rows)
+    with about(table):
+        predictions = learner.predict(rows)
     found = pl.concat([_kept(rows, keep or [], predictions.columns, str(table)), predictions], how="horizontal")
     if out is None:
         print(found.write_csv(), end="")
