@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from polytask.balancing import METHODS
 from polytask.balancing.methods.equal import Equal
 from polytask.errors import ConfigError
-from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
 from polytask.nets.sharing.hard import Hard
 from polytask.studies.boosting import Boosting
@@ -44,18 +43,18 @@ def line_up(
     if len(names) > 1:
         found.append(
             Contender(
-                MULTI, f"multi-task ({_told(recipe)})", "The requested model.", "multi", Network(recipe), (names,)
+                MULTI, f"multi-task, {_weights(recipe)}", "The requested model.", "multi", Network(recipe), (names,)
             )
         )
         plain = dataclasses.replace(recipe, balancer=Equal())
         if options.equal and plain != recipe:
             found.append(
-                Contender(EQUAL, f"multi-task ({_told(plain)})", "The requested model with equal weights.", "multi",
+                Contender(EQUAL, f"multi-task, {_weights(plain)}", "The requested model with equal weights.", "multi",
                           Network(plain), (names,))
             )  # fmt: skip
         for name, other in others.items():
-            title = f"{name} ({_told(other)})"
-            found.append(Contender(name, title, "A further multi-task model.", "multi", Network(other), (names,)))
+            text = f"A multi-task model that differs from the requested one: {_difference(other, recipe)}."
+            found.append(Contender(name, name, text, "multi", Network(other), (names,)))
         if options.matched:
             found.append(
                 Contender(
@@ -71,13 +70,22 @@ def line_up(
     return tuple(found)
 
 
-def _told(recipe: Recipe) -> str:
-    """A recipe in a few words."""
-    encoder = ENCODERS.config(recipe.encoder)
-    fields = ", ".join(f"{key} {value}" for key, value in encoder.items() if key != "name")
+def _weights(recipe: Recipe) -> str:
+    """Balancer and way of sharing in a few words."""
     sharing = SHARING.name_of(recipe.sharing)
-    words = [f"{encoder['name']} {fields}".strip(), *([sharing] if sharing != "hard" else [])]
-    return ", ".join([*words, f"{METHODS.name_of(recipe.balancer)} weights"])
+    return f"{METHODS.name_of(recipe.balancer)} weights" + ("" if sharing == "hard" else f", {sharing}")
+
+
+def _difference(recipe: Recipe, reference: Recipe) -> str:
+    """In what one recipe differs from another."""
+    ours, theirs = Network(recipe).describe(), Network(reference).describe()
+    changed = {key: value for key, value in ours.items() if value != theirs[key]}
+    return "; ".join(f"{key} {_words(value)}" for key, value in changed.items()) or "in nothing"
+
+
+def _words(value: Mapping[str, object]) -> str:
+    name = [str(value["name"])] if "name" in value else []
+    return ", ".join([*name, *(f"{key} {field}" for key, field in value.items() if key != "name")])
 
 
 def _check(names: Sequence[str], others: Mapping[str, Recipe], options: CompareOptions) -> None:

@@ -116,8 +116,8 @@ def paired_scores(
 def verdict_facts(problem: Problem, results: Results, paired: Paired, primary: str) -> tuple[VerdictFacts, ...]:
     """Verdicts, Holm-corrected over everything that is reported together.
 
-    All multi-task contenders are one family: they answer one question. Boosted trees answer another one and are a family
-    of their own. Contenders that are not judged get their differences and intervals, but no verdict.
+    All multi-task contenders are one family: they answer one question. Boosted trees answer another one and are a
+    family of their own. Contenders that are not judged get their differences and intervals, but no verdict.
     """
     metrics = {target.task.name: target.task.main_metric.name for target in problem.targets}
     judged: dict[str, Paired] = {}
