@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import types
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from rich.console import Console
 from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
 
 from polytask.errors import ConfigError, DataError, MissingExtraError, RunError, UnknownNameError, UserError
@@ -210,6 +212,20 @@ def test_progress_is_plain_lines_when_nobody_watches(split, capsys):
     assert lines[1].startswith("epoch 1/2  gain ")
     assert "all epochs done after 2 epochs" in lines[3]
     assert "\x1b" not in err
+
+
+def test_on_a_terminal_a_bar_that_an_interrupt_does_not_leave_behind(split):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=120)
+
+    def interrupt(event):
+        if isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learner(epochs=2).fit(split[0], listeners=[ProgressLines(console=console), interrupt])
+    assert "epoch 1/2  gain" in text.getvalue()
+    assert text.getvalue().rindex("\x1b[?25h") > text.getvalue().rindex("\x1b[?25l")  # the cursor is shown again
 
 
 @pytest.mark.parametrize("name", sorted(TRACKERS))

@@ -115,6 +115,9 @@ def test_the_data_must_be_what_they_were(frame, tmp_path):
     assert RunRecord.read(tmp_path / "run").status == "running"
     whole = learner().fit(tmp_path / "train.csv")
     assert resume(tmp_path / "run").predict(frame).equals(whole.predict(frame))
+    record = RunRecord.read(tmp_path / "run")
+    assert ([r.epoch for r in record.history], record.status) == ([1, 2, 3, 4, 5, 6], "finished")
+    assert pl.read_csv(tmp_path / "run" / "epochs.csv")["epoch"].to_list() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     with pytest.raises(RunError, match="not those that the run began with"):
         resume(tmp_path / "run", frame.with_columns(pl.col("x0") + 1))
     frame[:-1].write_csv(tmp_path / "train.csv")

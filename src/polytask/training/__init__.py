@@ -10,6 +10,7 @@ from polytask.training.events import (
     LossSkipped,
     RunFinished,
     RunStarted,
+    RunStopped,
     StepDone,
 )
 from polytask.training.learner import Fitted, Learner, load, resume
@@ -37,6 +38,7 @@ __all__ = [
     "Recipe",
     "RunFinished",
     "RunStarted",
+    "RunStopped",
     "Scores",
     "StepDone",
     "TaskScores",

@@ -99,5 +99,12 @@ class RunFinished:
     best_epoch_per_task: Mapping[str, int]
 
 
-Event: TypeAlias = RunStarted | StepDone | LossSkipped | EpochDone | CheckpointSaved | RunFinished
+@dataclass(frozen=True)
+class RunStopped:
+    """The loop ended by an error or an interrupt: the last event, for listeners that hold something open."""
+
+    reason: str
+
+
+Event: TypeAlias = RunStarted | StepDone | LossSkipped | EpochDone | CheckpointSaved | RunFinished | RunStopped
 Listener: TypeAlias = Callable[[Event], None]

@@ -40,15 +40,15 @@ def read_sources(data: Data, *, lazy: bool = False) -> dict[str, Frame]:
     :raises DataError: a table that cannot be used.
     """
     load = scan if lazy else read
-    if isinstance(data, Mapping) and data and all(_is_table(value) for value in data.values()):
+    if _is_several(data):
         return {str(name): load(value, name=str(name)) for name, value in data.items()}
     return {"table": load(data)}
 
 
 def source_facts(data: Data, frames: Mapping[str, Frame], role: Literal["train", "validation"]) -> list[SourceFacts]:
     """Where the tables came from, so that a resumed run can read the same ones."""
-    named = data if list(frames) != ["table"] else {"table": data}
-    return [_facts(name, frame, named[name], role) for name, frame in frames.items()]
+    given = list(data.values()) if _is_several(data) else [data]
+    return [_facts(name, frame, one, role) for (name, frame), one in zip(frames.items(), given, strict=True)]
 
 
 def _facts(name: str, frame: Frame, data: Data, role: Literal["train", "validation"]) -> SourceFacts:
@@ -193,6 +193,11 @@ def warn_unseen(targets: Sequence[Target], frames: Mapping[str, Frame], where: s
 def _rows(table: Table, chosen: Mapping[str, Rows]) -> Tensor:
     parts = [chosen[name] + span.start for name, span in table.sources.items()]
     return torch.from_numpy(np.concatenate(parts))
+
+
+def _is_several(data: Data) -> bool:
+    """Whether it is a dict of tables, and not of columns."""
+    return isinstance(data, Mapping) and bool(data) and all(_is_table(value) for value in data.values())
 
 
 def _is_table(value: object) -> bool:

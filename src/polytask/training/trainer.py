@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import math
 import warnings
@@ -27,7 +28,7 @@ from polytask.nets.sharing.sharing import Sharing
 from polytask.record.run import EpochRecord
 from polytask.tasks.task import Target
 from polytask.training.checkpoint import load_checkpoint, save_checkpoint
-from polytask.training.events import Event, Listener, LossSkipped, RunFinished
+from polytask.training.events import Event, Listener, LossSkipped, RunFinished, RunStopped
 from polytask.training.loop import Job, Save, train
 from polytask.training.optimizer import build_optimizer
 from polytask.training.options import TrainingOptions
@@ -140,7 +141,15 @@ def launch(options: TrainingOptions) -> Fabric:
         precision=options.precision,
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    """Without this, a process that exits while gloo's threads run may abort."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def loss_units(table: Table, targets: Sequence[Target], *, normalise: bool = True) -> dict[str, float]:
@@ -188,14 +197,19 @@ def _saver(run: Path | None, stepper: Stepper, progress: Progress) -> Save | Non
 def _listen(events: Iterator[Event], listeners: Sequence[Listener]) -> RunFinished:
     warned: set[str | None] = set()
     finished: RunFinished | None = None
-    for event in events:
+    try:
+        for event in events:
+            for listener in listeners:
+                listener(event)
+            if isinstance(event, LossSkipped) and event.task not in warned:
+                warned.add(event.task)
+                warnings.warn(_skip_message(event), stacklevel=3)
+            if isinstance(event, RunFinished):
+                finished = event
+    except BaseException as error:  # an interrupt too: a listener may hold the terminal
         for listener in listeners:
-            listener(event)
-        if isinstance(event, LossSkipped) and event.task not in warned:
-            warned.add(event.task)
-            warnings.warn(_skip_message(event), stacklevel=3)
-        if isinstance(event, RunFinished):
-            finished = event
+            listener(RunStopped(str(error) or type(error).__name__))
+        raise
     if finished is None:
         raise RuntimeError("the loop ended without saying so")
     return finished

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polytask.errors import MissingExtraError
-from polytask.training.events import EpochDone, Event, RunFinished
+from polytask.training.events import EpochDone, Event, RunFinished, RunStopped
 from polytask.training.listeners.numbers import flat_numbers
 
 
@@ -32,3 +32,5 @@ class MLflow:
             self._mlflow.log_metrics(flat_numbers(event.record), step=event.record.epoch)
         elif isinstance(event, RunFinished):
             self._mlflow.end_run()
+        elif isinstance(event, RunStopped):
+            self._mlflow.end_run(status="FAILED")

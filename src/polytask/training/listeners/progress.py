@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from polytask.record.run import EpochRecord
-from polytask.training.events import CheckpointSaved, EpochDone, Event, LossSkipped, RunFinished, RunStarted, StepDone
+from polytask.training.events import EpochDone, Event, LossSkipped, RunFinished, RunStarted, RunStopped, StepDone
 
 SHOWN = 4
 """Tasks that a line has room for."""
@@ -41,8 +41,8 @@ class ProgressLines:
             self._skipped(event)
         elif isinstance(event, RunFinished):
             self._finish(event)
-        elif isinstance(event, CheckpointSaved):
-            pass  # once an epoch: no news
+        elif isinstance(event, RunStopped):
+            self._close()
 
     def _start(self, event: RunStarted) -> None:
         self._epochs = event.epochs
@@ -70,10 +70,13 @@ class ProgressLines:
             line = f"epoch {event.epoch}, step {event.step}: {what} is not finite; left out of this step"
             self.console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
-    def _finish(self, event: RunFinished) -> None:
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _finish(self, event: RunFinished) -> None:
+        self._close()
         self.console.print(
             f"{self.title}: {event.reason} after {event.epochs} epochs, {event.steps} steps, {event.seconds:.1f} s; "
             f"best epoch {event.best_epoch}",

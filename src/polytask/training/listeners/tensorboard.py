@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polytask.errors import MissingExtraError
-from polytask.training.events import EpochDone, Event, RunFinished
+from polytask.training.events import EpochDone, Event, RunFinished, RunStopped
 from polytask.training.listeners.numbers import flat_numbers
 
 
@@ -29,5 +29,5 @@ class TensorBoard:
         if isinstance(event, EpochDone):
             for name, value in flat_numbers(event.record).items():
                 self._writer.add_scalar(name, value, event.record.epoch)
-        elif isinstance(event, RunFinished):
+        elif isinstance(event, RunFinished | RunStopped):
             self._writer.close()
