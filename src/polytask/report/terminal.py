@@ -117,9 +117,11 @@ def _verdicts(record: CompareRecord, contender: ContenderFacts, write: _Writer) 
 
 def _costs(record: CompareRecord, write: _Writer) -> Table:
     columns = [_Column("Cost of one seed", whole=True)]
-    columns += [_Column(contender.title, right=True, whole=True) for contender in record.contenders]
+    crowded = len(record.contenders) > 4
+    columns += [_Column(c.name if crowded else c.title, right=True, whole=True) for c in record.contenders]
+    between = "\n" if crowded else " "
     rows = [
-        [write(row.quantity), *(write(f"{value} {times}".strip()) for value, times in row.cells)]
+        [write(row.quantity), *(write(f"{value}{between}{times}".strip()) for value, times in row.cells)]
         for row in cost_rows(record)
     ]
     return write.table(f"Costs (models of one contender together, against {baseline(record).title})", columns, rows)
