@@ -219,6 +219,16 @@ def test_threads_are_put_back(world):
     assert torch.get_num_threads() == before
 
 
+def test_small_models_train_on_one_thread_and_large_ones_on_all(world, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    world.train(epochs=1)
+    world.train(epochs=1, encoder=MLP(width=512), batch_size=450)  # 0.27 million parameters, 120 million products
+    world.train(epochs=1, threads=3)
+    assert chosen == [1, 7, 7, 7, 3, 7]
+
+
 def test_mixed_precision_learns_too(world):
     trained = world.train(epochs=30, lr=1e-2, precision="bf16-mixed")
     assert trained.history[trained.best_epoch - 1].gain > 0.6

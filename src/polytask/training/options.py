@@ -60,7 +60,9 @@ class TrainingOptions:
     :param checkpoint_every: epochs between checkpoints, when there is a run folder.
     :param checkpoint_steps: also a checkpoint every so many optimizer steps; None for none inside an epoch.
     :param seed: of the validation rows, the initial weights, the order of rows and dropout.
-    :param threads: CPU threads of PyTorch; None leaves them alone.
+    :param threads: CPU threads of PyTorch. None: one for small models (parameters times rows of a batch below 50
+        million), which gain nothing from more and become a hundred times slower when another process wants the same
+        cores; else as many as PyTorch is set to. Bits may differ between numbers of threads.
     """
 
     epochs: int = 40

@@ -7,7 +7,7 @@ import copy
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ from polytask.training.selection import Selection
 from polytask.training.step import Stepper
 from polytask.training.tally import Tally
 from polytask.training.validation import Validator
+
+SMALL = 5e7
+"""Parameters times rows of a batch below which one CPU thread is best."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,11 @@ def train_model(
     fabric = fabric or launch(options)
     train_table = table if train_rows is None else table.take(train_rows)
     held_out = table.take(validation) if isinstance(validation, Tensor) else validation
-    with _own_randomness(seed, fabric), _threads(options.threads):
+    with ExitStack() as inside:
+        inside.enter_context(_own_randomness(seed, fabric))
         units = loss_units(train_table, targets, normalise=options.normalise_losses)
         model = Model(spec, targets, recipe.encoder, recipe.sharing, units)
+        inside.enter_context(_threads(_thread_count(model, options)))
         fabric.to_device(model)
         batches = _batches(train_table, recipe.sampler, options, seed, fabric)
         total = math.ceil(batches.steps / options.accumulate) * options.epochs
@@ -254,12 +259,18 @@ def _own_randomness(seed: int, fabric: Fabric) -> Iterator[None]:
         yield
 
 
+def _thread_count(model: Model, options: TrainingOptions) -> int:
+    if options.threads is not None:
+        return options.threads
+    work = sum(p.numel() for p in model.parameters()) * options.batch_size
+    return 1 if work < SMALL else torch.get_num_threads()
+
+
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def _threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     try:
-        if count is not None:
-            torch.set_num_threads(count)
+        torch.set_num_threads(count)
         yield
     finally:
         torch.set_num_threads(before)
