@@ -121,7 +121,7 @@ class Config:
             **_recipe_mapping(self.recipe),
             "schema": changed_fields(self.schema),
             "compare": changed_fields(self.compare)
-            | {"contenders": {name: _recipe_mapping(recipe) for name, recipe in self.contenders.items()}},
+            | {"contenders": {name: _changes(self.recipe, recipe) for name, recipe in self.contenders.items()}},
         }
         return {key: value for key, value in plain.items() if value not in ("", [], {}, {"contenders": {}})}
 
@@ -238,11 +238,21 @@ def _changed(key: str, base: Any, change: Any) -> Any:
 
 
 def _recipe_mapping(recipe: Recipe) -> dict[str, Any]:
+    options = changed_fields(recipe.options)
+    return _variants(recipe) | ({"training": options} if options else {})
+
+
+def _changes(base: Recipe, recipe: Recipe) -> dict[str, Any]:
+    """What turns the one into the other."""
+    own = dataclasses.asdict(base.options)
+    options = {key: value for key, value in dataclasses.asdict(recipe.options).items() if value != own[key]}
+    return _variants(recipe) | ({"training": options} if options else {})
+
+
+def _variants(recipe: Recipe) -> dict[str, Any]:
     parts = {"encoder": recipe.encoder, "sharing": recipe.sharing}
     parts |= {"balancer": recipe.balancer, "sampler": recipe.sampler}
-    plain: dict[str, Any] = {key: VARIANTS[key][0].config(part) for key, part in parts.items()}
-    options = changed_fields(recipe.options)
-    return plain | ({"training": options} if options else {})
+    return {key: VARIANTS[key][0].config(part) for key, part in parts.items()}
 
 
 def _learner(
