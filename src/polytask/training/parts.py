@@ -12,7 +12,8 @@ from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.model import Model
 from polytask.nets.sharing.sharing import Sharing
 from polytask.tasks.task import Target
-from polytask.training.scoring import forward_rows
+from polytask.training.scoring import ROWS, forward_rows
+from polytask.training.threads import thread_count, threads
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def routed_outputs(parts: Sequence[Part], table: Table) -> dict[str, Tensor]:
     """Head outputs ``(N, K)`` of every task, each from the part that answers for it."""
     found: dict[str, Tensor] = {}
     for part in parts:
-        outputs = forward_rows(part.model, table)
+        with threads(thread_count(part.model, min(len(table), ROWS) // 3)):
+            outputs = forward_rows(part.model, table)
         found |= {name: outputs[name] for name in part.tasks}
     return found

@@ -37,10 +37,8 @@ from polytask.training.progress import Progress
 from polytask.training.selection import Selection
 from polytask.training.step import Stepper
 from polytask.training.tally import Tally
+from polytask.training.threads import thread_count, threads
 from polytask.training.validation import Validator
-
-SMALL = 5e7
-"""Parameters times rows of a batch below which one CPU thread is best."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def train_model(
         inside.enter_context(_own_randomness(seed, fabric))
         units = loss_units(train_table, targets, normalise=options.normalise_losses)
         model = Model(spec, targets, recipe.encoder, recipe.sharing, units)
-        inside.enter_context(_threads(_thread_count(model, options)))
+        inside.enter_context(threads(options.threads or thread_count(model, options.batch_size)))
         fabric.to_device(model)
         batches = _batches(train_table, recipe.sampler, options, seed, fabric)
         total = math.ceil(batches.steps / options.accumulate) * options.epochs
@@ -257,20 +255,3 @@ def _own_randomness(seed: int, fabric: Fabric) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
-
-
-def _thread_count(model: Model, options: TrainingOptions) -> int:
-    if options.threads is not None:
-        return options.threads
-    work = sum(p.numel() for p in model.parameters()) * options.batch_size
-    return 1 if work < SMALL else torch.get_num_threads()
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count)
-        yield
-    finally:
-        torch.set_num_threads(before)
