@@ -125,6 +125,13 @@ def test_the_model_of_the_run_predicts(record: tuple[CompareRecord, object]) -> 
     assert predicted.height == 20
 
 
+def test_the_model_card_tells_the_verdicts(record: tuple[CompareRecord, object]) -> None:
+    made, run = record
+    card = (run / "model" / "MODEL_CARD.md").read_text()  # type: ignore[operator]
+    verdict = next(v for v in made.verdicts if (v.contender, v.task) == ("multi", "a"))
+    assert f"a: {verdict.verdict} against single-task training: rmse {verdict.estimate:+.4g}" in card
+
+
 def test_the_same_seeds_give_the_same_record() -> None:
     def scores() -> object:
         return compare(learner(), table(400), seeds=1, options=CompareOptions(matched=False)).scores

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from polytask.data.schema import Schema
 from polytask.evaluation.verdict import verdicts
+from polytask.record.compare import CompareRecord
 from polytask.studies.execute import Results, SeedRun
 from polytask.studies.facts import paired_scores
 from polytask.studies.network import FittedNetwork
@@ -39,10 +41,13 @@ def keep(
     baseline: str,
     contender: str,
     decision: Decision | None,
+    verdicts: Mapping[str, str],
 ) -> Learner:
     """A fitted learner with the models of the seed that did best on its validation rows.
 
     With a decision, tasks that fall back are answered by the single-task model of its best seed.
+
+    :param verdicts: task -> what was found, in words; for the model card.
     """
     best = results.best(contender)
     back = set(decision.fallen_back) if decision is not None else set()
@@ -54,7 +59,21 @@ def keep(
     epochs = {task: epoch for model in best.models for task, epoch in model.best_epochs.items()}
     first = best.models[0]
     best_epoch = first.trained.best_epoch if isinstance(first, FittedNetwork) else 0
-    return Learner.from_config(learner.config, Fitted(schema, tuple(kept), tuple(history), best_epoch, epochs))
+    fitted = Fitted(schema, tuple(kept), tuple(history), best_epoch, epochs, verdicts=verdicts)
+    return Learner.from_config(learner.config, fitted)
+
+
+def in_words(record: CompareRecord, contender: str) -> dict[str, str]:
+    """Task -> the verdict on a contender, with its numbers and where the task is answered from."""
+    found = {}
+    for v in record.verdicts:
+        if v.contender == contender:
+            low, high = v.interval
+            text = f"{v.verdict} against single-task training: {v.metric} {v.estimate:+.4g} [{low:+.4g}, {high:+.4g}], "
+            text += f"positive = better; {v.seeds} seeds, {v.rows} test rows"
+            back = record.acted is not None and v.task in record.acted
+            found[v.task] = text + ("; answered by its single-task model here" if back else "")
+    return found
 
 
 def _parts(run: SeedRun) -> list[Part]:

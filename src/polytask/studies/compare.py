@@ -18,7 +18,7 @@ from polytask.evaluation.verdict import STATEMENT
 from polytask.record.compare import COMPARE_FILE, CompareRecord
 from polytask.record.folder import RunFolder, refuse_existing
 from polytask.studies import facts
-from polytask.studies.act import decide, keep
+from polytask.studies.act import decide, in_words, keep
 from polytask.studies.contenders import MULTI, SINGLE, line_up
 from polytask.studies.execute import Say, execute
 from polytask.studies.options import CompareOptions
@@ -112,7 +112,16 @@ def compare(
         versions=versions(),
     )
     if folder is not None:
-        model = keep(learner, schema, results, baseline=SINGLE, contender=MULTI if many else SINGLE, decision=decision)
+        model = keep(
+            learner,
+            schema,
+            results,
+            baseline=SINGLE,
+            contender=MULTI if many else SINGLE,
+            decision=decision,
+            verdicts=in_words(record, MULTI),
+        )
+        model.evaluate(sides.test)
         _write(folder, record, facts.row_scores(problem, results), model)
     return record
 
