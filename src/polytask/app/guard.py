@@ -69,10 +69,14 @@ def keeping(note: str) -> Iterator[None]:
 
 @contextmanager
 def tidy_warnings() -> Iterator[None]:
-    """Python warnings inside are one line each on stderr."""
+    """Python warnings inside are one line each on stderr, however often they come."""
+    told: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        tell(f"Warning: {' '.join(str(message).split())}")
+        line = f"Warning: {' '.join(str(message).split())}"
+        if line not in told:
+            told.add(line)
+            tell(line)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)

@@ -76,6 +76,16 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: Dumper, text: str) -> yaml.ScalarNode:
+    """Text; line breaks that only Unicode knows are escaped, because unquoted ones would become blanks."""
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style='"' if set(text) & set("\x85\u2028\u2029") else None
+    )
+
+
+Dumper.add_representer(str, _text)
+
+
 def dumped(value: Any, *, flow: bool = False) -> str:
     """Plain values as YAML text that :func:`plain_values` turns back.
 

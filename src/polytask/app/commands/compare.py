@@ -41,10 +41,11 @@ def command(
     report: Report = True,
     changes: Set = None,
 ) -> None:
-    """Train the model, the same tasks alone, and others, over seeds; judge every task.
+    """Find out which tasks sharing helps or hurts.
 
-    The verdicts go to stdout; the record (compare.json), the page (report.html), the model (model/) and the resolved
-    configuration (config.yaml) into the run folder.
+    Trains the requested model, the same tasks alone, and other contenders, over seeds. The verdicts go to stdout; the
+    record (compare.json), the page (report.html), the model (model/) and the resolved configuration (config.yaml) into
+    the run folder.
     """
     resolved = read_config(config, changes or ())
     resolved = replace(resolved, compare=_with_flags(resolved.compare, seeds, splits, act=act, boosting=boosting))
