@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import tempfile
 import threading
 import time
@@ -33,6 +34,7 @@ from polytask.data.sampling.proportional import Proportional
 from polytask.tasks.binary import Binary
 from polytask.tasks.regression import Regression
 from polytask.tasks.task import Target
+from polytask.training.learner import Learner
 
 NUMERIC, CATEGORICAL = 24, 6
 PIECE = 250_000
@@ -134,11 +136,22 @@ def in_memory(table: Table, rows: int) -> Table:
     return Table(batch.inputs, batch.targets, {"table": range(rows)})
 
 
+def train(path: Path, storage: Path, steps: int) -> None:
+    """What a user does: everything from the file to a trained model, validation included."""
+    learner = Learner(
+        [Regression("price"), Binary("sold")],
+        training={"batch_size": 1024, "epochs": 1, "max_steps": steps, "validation_fraction": 0.05},
+    )
+    learner.fit(path, storage=storage)
+    print(f"  validation gain over the constant predictor: {learner.history[-1].gain:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4000, help="steps of the walk; 0 for a whole pass")
+    parser.add_argument("--train-steps", type=int, default=2000, help="optimizer steps of a whole Learner.fit; 0: none")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, storage = Path(folder) / "big.parquet", Path(folder) / "encoded"
@@ -160,11 +173,18 @@ def main() -> None:
         held = gather_microseconds(small, [chosen % len(small) for chosen in rows])
         print(f"\nrows {arguments.rows:,}; Parquet {path.stat().st_size / MIB:,.0f} MiB; encoded {size / MIB:,.0f} MiB "
               f"({schema.spec.numeric} numeric, {len(schema.spec.cardinalities)} categorical, 2 targets)")  # fmt: skip
+        shutil.rmtree(storage)
+        if arguments.train_steps:
+            with measured(f"Learner.fit, {arguments.train_steps:,} steps of 1,024") as training:
+                train(path, storage, arguments.train_steps)
     speeds = arguments.rows / encoding.seconds, min(steps * arguments.batch, arguments.rows) / walk.seconds
     print(f"encoded {speeds[0]:,.0f} rows/s; walked {speeds[1]:,.0f} rows/s")
     print(f"gather of {arguments.batch} rows: {mapped:.0f} us memory-mapped, {held:.0f} us in memory (100,000 rows)")
     print(f"peak anonymous memory of encoding and walking: {max(encoding.peak, walk.peak):,.0f} MiB, "
           f"{max(encoding.peak, walk.peak) / (size / MIB):.2f} of the encoded size")  # fmt: skip
+    if arguments.train_steps:
+        print(f"peak anonymous memory of Learner.fit: {training.peak:,.0f} MiB, "
+              f"{training.peak / (size / MIB):.2f} of the encoded size")  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak resident set, pages of mapped files included: {peak:,.0f} MiB")
 
