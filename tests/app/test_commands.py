@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,12 +14,17 @@ import pytest
 import yaml
 
 from conftest import ROWS, Polytask, everything_below, people
-from polytask.app.config import read_config
+from polytask.app.config import read_config, resolve
+from polytask.app.rows import divide, from_dataset
+from polytask.data.splits.group import Group
+from polytask.datasets import Dataset, find
 from polytask.record.compare import CompareRecord
 from polytask.record.run import RunRecord
 from polytask.tasks.binary import Binary
 from polytask.tasks.regression import Regression
+from polytask.training.events import Listener
 from polytask.training.learner import load
+from polytask.training.listeners import TRACKERS
 
 
 def test_from_a_table_to_predictions(place: Path, polytask: Polytask) -> None:
@@ -250,6 +258,36 @@ def test_the_demo_is_what_the_documents_say(place: Path, polytask: Polytask) -> 
     record = CompareRecord.read(place / "r")
     assert record.data.test == 2240
     assert len(record.tasks) == 9
+
+
+def test_trackers_open_with_the_run(place: Path, polytask: Polytask, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    def opened(folder: Path, config: Mapping[str, Any]) -> Listener:
+        events.append(f"{folder}: {config['title']}, {(folder / 'run.json').is_file()}")
+        return lambda event: events.append(type(event).__name__)
+
+    monkeypatch.setitem(TRACKERS, "json", opened)  # a package that is always there
+    assert polytask("train", "c.yaml", "--run", "r", "--no-report", "--track", "json").code == 0
+    assert events[:2] == ["r: People, True", "RunStarted"]
+    assert events.count("EpochDone") == 2
+    assert polytask("train", "c.yaml", "--run", "s", "--track", "tensorbord").code == 2
+    monkeypatch.setitem(TRACKERS, "no_such_package", opened)
+    result = polytask("train", "c.yaml", "--run", "s", "--track", "no_such_package")
+    assert (result.code, Path("s").exists()) == (2, False)
+    assert "pip install" in result.err
+
+
+def test_data_sets_that_come_in_tables_are_split_one_by_one() -> None:
+    origin = find("linnerud").origin
+    tables = {"a": people(20).select("x", "churn"), "b": people(30).select("x", "spend")}
+    whole = pl.concat([t.with_columns(site=pl.lit(n)) for n, t in tables.items()], how="diagonal")
+    data = Dataset("two", whole, (Binary("churn"), Regression("spend")), ("x",), origin, group="site", sources=tables)
+    opened = from_dataset(resolve({"data": {"dataset": "two"}}), data)
+    assert opened.split is None
+    assert {name: frame.height for name, frame in divide(opened, 0).test.items()} == {"a": 4, "b": 6}
+    one = replace(data, sources={})
+    assert from_dataset(resolve({"data": {"dataset": "two"}}), one).split == Group(column="site", validation=0.0)
 
 
 def test_list_names_everything(polytask: Polytask) -> None:

@@ -48,7 +48,7 @@ def open_rows(config: Config) -> Opened:
     :raises polytask.errors.UserError: a data set that is not there, or a task that it does not have.
     """
     if config.data.dataset is not None:
-        return _from_dataset(config, _load(config.data.dataset))
+        return from_dataset(config, _load(config.data.dataset))
     data, tasks = config.data, tuple(task for task in config.tasks if isinstance(task, Task))
     exclude = _without_split_column(config.split, data.features, data.exclude)
     how = config.split if config.split is None or data.validation is None else replace(config.split, validation=0.0)
@@ -57,7 +57,8 @@ def open_rows(config: Config) -> Opened:
     return Opened(learner, config.others(tasks), data.train, data.validation, data.test, how, about)
 
 
-def _from_dataset(config: Config, data: Dataset) -> Opened:
+def from_dataset(config: Config, data: Dataset) -> Opened:
+    """The rows of a data set: its official split, else the one that the configuration or the data ask for."""
     tasks = _tasks(config, data)
     how, train, test = config.split, data.frame, None
     if how is None and data.split is not None:
@@ -99,7 +100,9 @@ def _tasks(config: Config, data: Dataset) -> tuple[Task, ...]:
 
 
 def _natural_split(data: Dataset) -> Split | None:
-    """The split that the data ask for: whole groups, or the future."""
+    """The split that the data ask for: whole groups, or the future. Tables of their own are split one by one."""
+    if data.sources:
+        return None
     if data.group is not None:
         return Group(column=data.group, validation=0.0)
     return Time(column=data.time, validation=0.0) if data.time is not None else None

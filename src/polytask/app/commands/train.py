@@ -13,6 +13,7 @@ from polytask.app.options import Overwrite, Report, RunFolderOption, Set
 from polytask.app.rows import Opened, Sides, divide, open_rows
 from polytask.app.run_folder import CONFIG, place_of, write_config, write_page
 from polytask.app.saved import MODEL
+from polytask.app.tracking import Tracked
 from polytask.errors import ConfigError, RunError
 from polytask.record.folder import refuse_existing
 from polytask.training.events import Event, Listener, RunStarted
@@ -20,6 +21,10 @@ from polytask.training.learner import Learner, resume
 from polytask.training.listeners import ProgressLines
 
 MaybeConfig = Annotated[Path | None, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", metavar="NAME", help="Also log to tensorboard, mlflow or wandb; repeatable."),
+]
 Resume = Annotated[
     Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped; without CONFIG.")
 ]
@@ -32,6 +37,7 @@ def command(
     resumed: Resume = None,
     overwrite: Overwrite = False,
     report: Report = True,
+    track: Track = None,
     changes: Set = None,
 ) -> None:
     """Train one model for all tasks.
@@ -50,6 +56,7 @@ def command(
     opened = open_rows(resolved)
     sides = divide(opened, opened.learner.recipe.options.seed)
     listeners: list[Listener] = [_ConfigKeeper(place, resolved), ProgressLines()]
+    listeners += [Tracked(name, place, resolved.to_mapping()) for name in track or ()]
     with keeping(f"Up to the last checkpoint all is kept; go on with: polytask train --resume {place}"):
         if resumed is not None:
             learner = resume(place, sides.train, sides.validation, listeners=listeners)
