@@ -308,7 +308,9 @@ def test_the_schema_accepts_what_is_right_and_refuses_what_is_wrong(polytask: Po
     valid = jsonschema.Draft202012Validator(schema)
     demo = yaml.safe_load((Path(__file__).parents[2] / "examples" / "nhanes.yaml").read_text().replace("1e-3", "0.001"))
     least = {"data": {"train": "a.csv"}, "tasks": {"churn": "binary"}}
+    split = {"train": "a.csv", "split": {"test": 0.3}}
     for right in (
+        {**least, "encoder": {"width": 3}, "data": split},
         demo,
         least,
         {**least, "tasks": [{"name": "y", "kind": "count"}]},
@@ -320,6 +322,7 @@ def test_the_schema_accepts_what_is_right_and_refuses_what_is_wrong(polytask: Po
         {**least, "encodr": "mlp"},
         {**least, "encoder": {"name": "mlp", "width": "x"}},
         {**least, "encoder": {"name": "mlp", "widht": 3}},
+        {**least, "encoder": {"widht": 3}},
         {**least, "tasks": {"churn": "binry"}},
         {**least, "training": {"epochs": "many"}},
     ):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from polytask.app.cli import main
 from polytask.app.config import RECIPE, SECTIONS, Config, resolve
-from polytask.app.yaml_file import dumped, parsed
+from polytask.app.yaml_file import dumped, overridden, parsed
 from polytask.errors import UserError
 
 BOUNDED = settings(
@@ -95,6 +95,21 @@ TEXTS = st.text(max_size=40) | st.lists(
 def test_any_text(text: str) -> None:
     with suppress(UserError):
         assert isinstance(resolve(parsed(text, "c.yaml")), Config)
+
+
+KEY = st.sampled_from(
+    [*SECTIONS, "encoder.width", "tasks.churn.weight", "data.split", "a..b", ".", "compare.contenders.x"]
+)
+
+
+@BOUNDED
+@given(st.lists(st.text(max_size=12) | st.tuples(KEY, TEXTS).map("=".join), min_size=1, max_size=3))
+def test_any_override(changes: list[str]) -> None:
+    raw: dict[str, Any] = {"data": {"train": "a.csv"}, "tasks": {"churn": "binary"}, "encoder": "mlp"}
+    with suppress(UserError):
+        for change in changes:
+            raw = overridden(raw, change)
+        assert isinstance(resolve(raw), Config)
 
 
 @settings(BOUNDED, max_examples=60)

@@ -134,6 +134,8 @@ VARIANTS: dict[str, tuple[Catalogue[Any], str]] = {
 }
 """The keys that name a variant: its catalogue and the default."""
 
+DEFAULT_SPLIT = "random"
+
 SECTIONS = ("title", "data", "tasks", *VARIANTS, "training", "seed", "schema", "compare")
 """The keys of a configuration."""
 
@@ -178,7 +180,7 @@ def resolve(raw: Mapping[str, Any], *, base: Path | None = None) -> Config:
         own["training"] = _mapping(own.get("training"), "training") | {"seed": seed}
     return Config(
         data=data.rooted(base) if base is not None else data,
-        split=None if split is None else SPLITS.build(_whole(split, "random"), where="data.split"),
+        split=None if split is None else SPLITS.build(_whole(split, DEFAULT_SPLIT), where="data.split"),
         tasks=_tasks(raw.get("tasks"), data.dataset),
         recipe=_recipe(own, ""),
         schema=make(SchemaOptions, _mapping(raw.get("schema"), "schema"), where="schema"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from polytask.app.config import RECIPE, VARIANTS, DataSection
+from polytask.app.config import DEFAULT_SPLIT, RECIPE, VARIANTS, DataSection
 from polytask.app.facts import parameter_words, summary
 from polytask.catalogue import Catalogue
 from polytask.data.options import SchemaOptions
@@ -26,10 +26,10 @@ def schema_text() -> str:
 
 def configuration_schema() -> dict[str, Any]:
     """The schema of a whole configuration."""
-    variants = {key: variant_schema(catalogue) for key, (catalogue, _) in VARIANTS.items()}
+    variants = {key: variant_schema(catalogue, default) for key, (catalogue, default) in VARIANTS.items()}
     training = options_schema(TrainingOptions)
     data = options_schema(DataSection)
-    data["properties"]["split"] = variant_schema(SPLITS)
+    data["properties"]["split"] = variant_schema(SPLITS, DEFAULT_SPLIT)
     contender = _object({**{key: _loose(schema) for key, schema in variants.items()}, "training": training})
     compare = options_schema(CompareOptions)
     compare["properties"]["contenders"] = {
@@ -64,16 +64,17 @@ def options_schema(cls: type[Any]) -> dict[str, Any]:
     return _object(properties) | {"description": summary(cls)} | required
 
 
-def variant_schema(catalogue: Catalogue[Any], *, named: bool = True) -> dict[str, Any]:
+def variant_schema(catalogue: Catalogue[Any], default: str = "", *, named: bool = True) -> dict[str, Any]:
     """The schema of a value that names a variant: the name, or a mapping of the name and fields.
 
+    :param default: the variant that fields without a name belong to.
     :param named: whether the name alone will do.
     """
     mappings = []
     for name, cls in catalogue.items():
         schema = options_schema(cls)
         schema["properties"] = {catalogue.key: {"const": name}, **schema["properties"]}
-        schema["required"] = [catalogue.key, *schema.get("required", [])]
+        schema["required"] = [*([] if name == default else [catalogue.key]), *schema.get("required", [])]
         mappings.append(schema)
     names = [{"oneOf": [{"const": name, "description": summary(cls)} for name, cls in catalogue.items()]}]
     third_party = [{"type": "string", "pattern": "^[\\w.]+:\\w+$", "description": "package.module:Class"}]
