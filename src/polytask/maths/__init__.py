@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pure functions: row scores, tails of distributions, multiplicity, optimisers. Letters of mathematics live here."""
