@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -76,6 +77,18 @@ def test_an_old_run_outlives_bad_input(place: Path, polytask: Polytask, command:
     before = everything_below(place)
     result = polytask(command, "c.yaml", "--run", "r", "--overwrite", SET, "tasks={chrn: binary}")
     assert result.code == 2
+    assert everything_below(place) == before
+
+
+def test_an_extra_that_is_missing_costs_nothing(
+    place: Path, polytask: Polytask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert polytask("compare", "c.yaml", "--run", "r", "--no-report").code == 0
+    before = everything_below(place)
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    result = polytask("compare", "c.yaml", "--run", "r", "--overwrite", "--boosting")
+    assert result.code == 2
+    assert "polytask[boosting]" in result.err
     assert everything_below(place) == before
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from conftest import ROWS, Polytask, everything_below, people
-from polytask.app.config import read_config, resolve
+from polytask.app.reading import read_config, resolve
 from polytask.app.rows import divide, from_dataset
 from polytask.data.splits.group import Group
 from polytask.datasets import Dataset, find

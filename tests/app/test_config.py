@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from polytask.app.config import SECTIONS, TAKEN, Config, read_config, resolve
+from polytask.app.config import SECTIONS, TAKEN, Config
+from polytask.app.reading import read_config, resolve
 from polytask.balancing.methods.uncertainty import Uncertainty
 from polytask.data.splits.group import Group
 from polytask.data.splits.random import Random

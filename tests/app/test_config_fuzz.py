@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polytask.app.cli import main
-from polytask.app.config import RECIPE, SECTIONS, Config, resolve
+from polytask.app.config import RECIPE, SECTIONS, Config
+from polytask.app.reading import resolve
 from polytask.app.yaml_file import dumped, overridden, parsed
 from polytask.errors import UserError
 

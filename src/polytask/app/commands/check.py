@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from torch import Tensor
 
-from polytask.app.config import read_config
 from polytask.app.options import ConfigFile, Set
+from polytask.app.reading import read_config
 from polytask.app.rows import Opened, Sides, divide, open_rows
 from polytask.batch import InputSpec
 from polytask.data.table import Table

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from polytask.app.config import read_config
 from polytask.app.guard import keeping, tell
 from polytask.app.options import ConfigFile, Overwrite, Report, RunFolderOption, Set
+from polytask.app.reading import read_config
 from polytask.app.rows import open_rows
 from polytask.app.run_folder import place_of, write_config, write_page
 from polytask.app.talk import progress
+from polytask.errors import MissingExtraError
 from polytask.record.folder import refuse_existing
 from polytask.report.terminal import print_comparison
 from polytask.studies.compare import compare
@@ -51,6 +53,7 @@ def command(
     resolved = replace(resolved, compare=_with_flags(resolved.compare, seeds, splits, act=act, boosting=boosting))
     place = place_of(run, config)
     refuse_existing(place, overwrite=overwrite)
+    _refuse_missing_extra(resolved.compare)
     opened = open_rows(resolved)
     with keeping("A comparison is written when it is whole: nothing is kept."), progress("compare") as say:
         record = compare(
@@ -84,6 +87,12 @@ def _with_flags(
         act=options.act or act,
         boosting=options.boosting or boosting,
     )
+
+
+def _refuse_missing_extra(options: CompareOptions) -> None:
+    """At once, not after minutes of training, and before an old run is replaced."""
+    if options.boosting and find_spec("lightgbm") is None:
+        raise MissingExtraError("lightgbm", "boosting", "The boosting contender")
 
 
 def _told(config: Path, options: CompareOptions, changes: list[str]) -> str:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from polytask.app.config import Config, read_config
+from polytask.app.config import Config
 from polytask.app.guard import keeping, tell
 from polytask.app.options import Overwrite, Report, RunFolderOption, Set
+from polytask.app.reading import read_config
 from polytask.app.rows import Opened, Sides, divide, open_rows
 from polytask.app.run_folder import CONFIG, place_of, write_config, write_page
 from polytask.app.saved import MODEL
