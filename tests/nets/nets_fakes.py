@@ -147,8 +147,9 @@ class SeparateShared(Shared):
         super().__init__(tasks, int(trunks[0].width))
         self.trunks = nn.ModuleList(trunks)
 
-    def forward(self, inputs: Inputs) -> Representation:
-        return Representation(torch.stack([trunk(inputs) for trunk in self.trunks], 1))
+    def forward(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
+        own = [self.trunks[self.tasks.index(task)] for task in tasks or self.tasks]
+        return Representation(torch.stack([trunk(inputs) for trunk in own], 1))
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         return iter(())

@@ -67,6 +67,12 @@ class HeadGroup(nn.Module):
             product = torch.bmm(values.transpose(0, 1), self.weight.transpose(1, 2))  # (G, N, K)
             return product.transpose(0, 1) + self.bias
 
+    def alone(self, values: Tensor, task: str) -> Tensor:
+        """Outputs of one task from its own representation: ``(N, D) -> (N, K)``."""
+        head = self.head(task)
+        with torch.autocast(values.device.type, enabled=False):
+            return functional.linear(values.to(self.weight.dtype), head["weight"], head["bias"])
+
     def loss_sums(self, outputs: Tensor, targets: Targets, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Summed losses and labelled rows of each task: ``(G,)`` and ``(G,)``, in float32 or better.
 

@@ -23,9 +23,11 @@ class Outputs(NamedTuple):
     """What the heads put out for N rows.
 
     :param groups: one ``(N, G, K)`` per head group. :meth:`Model.answers` gives them by task.
+    :param representation: what the heads were given, for ``model.sharing.penalty`` and ``model.sharing.diagnostics``.
     """
 
     groups: tuple[Tensor, ...]
+    representation: Representation
 
 
 class Model(nn.Module):
@@ -71,7 +73,20 @@ class Model(nn.Module):
     def forward(self, inputs: Inputs) -> Outputs:
         """Outputs of all tasks for these rows."""
         representation: Representation = self.sharing(inputs)
-        return Outputs(tuple(group(representation) for group in self.heads))
+        return Outputs(tuple(group(representation) for group in self.heads), representation)
+
+    def answer(self, inputs: Inputs, tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Outputs of some tasks, ``(N, K)`` each, without running what only other tasks need.
+
+        :raises polytask.errors.TaskError: the model has no such task.
+        """
+        groups = [self._group(task) for task in tasks]
+        representation: Representation = self.sharing(inputs, tuple(tasks))
+        values = representation.values
+        return {
+            task: group.alone(values if representation.is_common else values[:, i], task)
+            for i, (task, group) in enumerate(zip(tasks, groups, strict=True))
+        }
 
     def answers(self, outputs: Outputs) -> dict[str, Tensor]:
         """Outputs by task: ``(N, K)`` each, as views."""
@@ -130,7 +145,7 @@ class Model(nn.Module):
         Keys: ``shared.<name>``; ``heads.<task>.weight`` ``(K, D)``; ``heads.<task>.bias`` ``(K,)``; and
         ``tasks.<task>.<name>`` for other private weights that a way of sharing may have.
         """
-        return copied(self._shared() | self._private(tasks))
+        return copied(self._named(tasks))
 
     def load_task_state(self, state: Mapping[str, Tensor], tasks: Iterable[str] | None = None) -> None:
         """Copy weights of :meth:`task_state` into this model.
@@ -139,26 +154,22 @@ class Model(nn.Module):
             default: all tasks of the model, and ``state`` must hold exactly those.
         :raises polytask.errors.RunError: a weight is missing, left over, or of another shape; nothing is copied then.
         """
-        copy_into(self._shared() | self._private(tasks), state, ignore=() if tasks is None else ("heads.", "tasks."))
+        copy_into(self._named(tasks), state, ignore=() if tasks is None else ("heads.", "tasks."))
 
     def head_state(self, task: str) -> dict[str, Tensor]:
         """A copy of what serves this task alone, under the keys of :meth:`task_state`."""
-        return copied(self._private([task]))
+        return copied(self._named([task], shared=False))
 
     def load_head_state(self, state: Mapping[str, Tensor], task: str) -> None:
         """Put back what :meth:`head_state` copied.
 
         :raises polytask.errors.RunError: a weight is missing, left over, or of another shape; nothing is copied then.
         """
-        copy_into(self._private([task]), state)
+        copy_into(self._named([task], shared=False), state)
 
-    def _shared(self) -> dict[str, Tensor]:
-        """What serves all tasks, by key."""
-        return {f"shared.{key}": value for key, value in self.sharing.task_state(None).items()}
-
-    def _private(self, tasks: Iterable[str] | None) -> dict[str, Tensor]:
-        """What serves one task alone, by key, for these tasks."""
-        named: dict[str, Tensor] = {}
+    def _named(self, tasks: Iterable[str] | None, *, shared: bool = True) -> dict[str, Tensor]:
+        """What serves one of these tasks alone, and with ``shared`` what serves all, by key."""
+        named = {f"shared.{key}": value for key, value in self.sharing.task_state(None).items()} if shared else {}
         for task in self.tasks if tasks is None else tasks:
             named |= {f"tasks.{task}.{key}": value for key, value in self.sharing.task_state(task).items()}
             named |= {f"heads.{task}.{key}": value for key, value in self._group(task).head(task).items()}

@@ -33,7 +33,7 @@ class HardShared(Shared):
         super().__init__(tasks, stages.width)
         self.stages = stages
 
-    def forward(self, inputs: Inputs) -> Representation:
+    def forward(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
         """One vector for all tasks."""
         return Representation(self.stages(inputs))
 

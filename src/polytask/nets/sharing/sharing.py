@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from polytask.batch import Inputs, InputSpec
+from polytask.batch import Inputs, InputSpec, Targets
 from polytask.catalogue import Paper
 from polytask.nets.encoders.encoder import Encoder
 from polytask.tasks.task import Target
@@ -21,9 +21,12 @@ class Representation:
 
     :param values: ``(N, D)`` when all tasks are given the same vector, so that heads run as one product;
         ``(N, T, D)`` when each task has its own, in the order of the model's tasks.
+    :param side: what the forward pass leaves for :meth:`Shared.penalty` and :meth:`Shared.diagnostics`, by name:
+        gates, features of a discriminator. It travels with the outputs, so that the module remembers nothing.
     """
 
     values: Tensor
+    side: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def is_common(self) -> bool:
@@ -53,8 +56,12 @@ class Shared(nn.Module, ABC):
         self.width = width
 
     @abstractmethod
-    def forward(self, inputs: Inputs) -> Representation:
-        """What the heads are given for these rows."""
+    def forward(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
+        """What the heads are given for these rows.
+
+        :param tasks: run only what these T' tasks need; the representation is then ``(N, D)`` or ``(N, T', D)`` in
+            their order. Default: all tasks.
+        """
 
     @abstractmethod
     def shared_parameters(self) -> Iterator[nn.Parameter]:
@@ -68,7 +75,30 @@ class Shared(nn.Module, ABC):
     def task_state(self, task: str | None) -> dict[str, Tensor]:
         """Weights and buffers that serve this task alone, or all tasks (None): key -> tensor that shares their memory.
 
-        Keys do not depend on which other tasks there are, so that the weights fit a model of fewer tasks.
+        Keys do not depend on which other tasks there are, so that the weights fit a model of fewer tasks, unless the
+        way of sharing is :attr:`Sharing.coupled`.
+        """
+
+    def penalty(self, representation: Representation, targets: Targets) -> Tensor | None:
+        """A scalar that training adds to its total, with its weight already in it; None when there is none.
+
+        Regularisers of parameters, and side losses of this batch (a discriminator, the entropy of gates) computed
+        from ``representation.side``. It is measured beside losses in units of the best constant predictor.
+
+        :param representation: what :meth:`forward` returned in training mode.
+        :param targets: the labels of the same rows; which of them are missing tells whose rows they are.
+        """
+        return None
+
+    def diagnostics(self, representation: Representation) -> dict[str, Tensor]:
+        """Scalars for the record, by name: the entropy of a gate, the share of open blocks."""
+        return {}
+
+    def advance(self, progress: float) -> None:
+        """Anneal: called before each epoch with the share of the epochs that are done, in [0, 1).
+
+        It must depend on ``progress`` alone, so that a resumed training goes on alike. What it sets acts in training
+        only, or lies in buffers that :meth:`task_state` tells.
         """
 
 
@@ -77,6 +107,8 @@ class Sharing(ABC):
     """Hyperparameters of a way of sharing. Subclasses are listed in ``polytask.nets.sharing.SHARING``."""
 
     paper: ClassVar[Paper | None] = None
+    coupled: ClassVar[bool] = False
+    """Whether a task's outputs run through networks of other tasks. Weights then fit a model of the same tasks only."""
 
     @abstractmethod
     def build(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> Shared:
