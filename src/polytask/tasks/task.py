@@ -70,6 +70,8 @@ class Task(ABC):
     :param metric: the metric that verdicts and tables show first, and that ``select_by="metric"`` uses.
     :param role: ``"auxiliary"`` tasks help training only: they never choose a checkpoint, get no verdict, and are
         left out of the saved model unless asked for.
+    :param parents: tasks that this one builds on: a click comes before a purchase. Ways of sharing that order tasks
+        read it; all others leave it alone.
     """
 
     name: str
@@ -77,11 +79,12 @@ class Task(ABC):
     weight: float = dataclasses.field(default=1.0, kw_only=True)
     metric: str = dataclasses.field(default="", kw_only=True)
     role: Literal["primary", "auxiliary"] = dataclasses.field(default="primary", kw_only=True)
+    parents: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     paper: ClassVar[Paper | None] = None
     vector: ClassVar[bool] = False
     """Whether the task may have several target columns."""
-    beside_loss: ClassVar[frozenset[str]] = frozenset({"name", "columns", "weight", "metric", "role"})
+    beside_loss: ClassVar[frozenset[str]] = frozenset({"name", "columns", "weight", "metric", "role", "parents"})
     """Fields that :meth:`row_losses` does not read: tasks that differ only in them share a batched head."""
 
     def __post_init__(self) -> None:
@@ -92,6 +95,9 @@ class Task(ABC):
         if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
             raise ConfigError(f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}")
         object.__setattr__(self, "columns", tuple(self.columns))
+        if isinstance(self.parents, str) or not all(isinstance(p, str) for p in self.parents):
+            raise ConfigError(f"expected parents=('a', 'b'), found {self.parents!r}.", where=f"task {self.name!r}")
+        object.__setattr__(self, "parents", tuple(self.parents))
         if not (np.isfinite(self.weight) and self.weight > 0):
             raise ConfigError(f"expected a weight above 0, found {self.weight}.", where=f"task {self.name!r}")
         if len(self.columns) > 1 and not self.vector:

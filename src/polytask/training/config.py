@@ -18,6 +18,7 @@ from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing import SHARING
 from polytask.nets.sharing.sharing import Sharing
 from polytask.tasks import TASKS
+from polytask.tasks.parents import check_parents
 from polytask.tasks.task import Task
 from polytask.training.options import TrainingOptions
 from polytask.training.trainer import Recipe
@@ -109,5 +110,6 @@ def _check_tasks(tasks: tuple[Task, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"two tasks are called {name!r}.", where="tasks", do="Give each task its own name.")
+    check_parents(tasks)
     if all(task.role == "auxiliary" for task in tasks):
         raise ConfigError("every task is auxiliary.", where="tasks", do="Leave at least one task primary.")
