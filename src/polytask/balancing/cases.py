@@ -53,18 +53,25 @@ class Case:
 
 def play(method: Method, case: Case) -> Iterator[tuple[int, Tensor]]:
     """Step and answer of a method that goes through a case from the start, with its memory."""
-    state: State = method.init(case.tasks, case.losses[0])
+    state: State = method.init(case.tasks, case.evidence(0, method.needs).like(method.needs))
     rng = torch.Generator().manual_seed(0)
     for step in range(len(case.losses)):
         given, state = answer(method, case.evidence(step, method.needs), state, rng)
         yield step, given
+        state = looked_back(method, case, step, state)
         if (step + 1) % EPOCH == 0:
             state = method.epoch_end(state)
 
 
+def looked_back(method: Method, case: Case, step: int, state: State) -> State:
+    """The memory after a method has seen the losses of the next step, as if they were this batch's after the step."""
+    return method.look_back(case.losses[(step + 1) % len(case.losses)], state) if method.looks_back else state
+
+
 def cases(method: Method) -> Iterator[Case]:
     """The cases that a method must survive; losses stay in its domain."""
-    names = tuple(sorted(method.mentions())) or tuple(f"task{t}" for t in range(40))
+    others = () if method.mentions_all else tuple(f"task{t}" for t in range(40))
+    names = (*sorted(method.mentions()), *others)
     most = len(names)
     yield _draw("four tasks", names[: min(4, most)], seed=1)
     yield _draw("one task", names[:1], seed=2)

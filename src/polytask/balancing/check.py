@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polytask.balancing.cases import Case, cases
+from polytask.balancing.cases import Case, cases, looked_back
 from polytask.balancing.contract import Combiner, Method, Need, State, Weigher
 from polytask.balancing.laws import LAWS, BrokenPromiseError, fail
 from polytask.balancing.methods import METHODS
@@ -72,9 +72,9 @@ def answers_well(method: Method, case: Case) -> None:
 
 def keeps_its_state(method: Method, case: Case) -> None:
     """The memory keeps its keys, and every tensor of it one row per task."""
-    first = method.init(case.tasks, case.losses[0])
+    first = method.init(case.tasks, case.evidence(0, method.needs).like(method.needs))
     for step, _, _, after in _walk(method, case):
-        for state in (first, after, method.epoch_end(after)):
+        for state in (first, after, method.epoch_end(after), looked_back(method, case, step, after)):
             if state.keys() != first.keys():
                 fail(method, case, step, f"a memory with the keys {sorted(first)}", str(sorted(state)))
             for key, rows in state.items():
@@ -94,6 +94,7 @@ def changes_nothing_given(method: Method, case: Case) -> None:
         copies = {name: tensor.clone() for name, tensor in watched.items()}
         answer(method, evidence, before, _rng(step))
         method.epoch_end(after)
+        looked_back(method, case, step, after)
         watched["the global random generator"] = torch.get_rng_state()
         for name, tensor in watched.items():
             if not torch.equal(tensor.nan_to_num(), copies[name].nan_to_num()):
@@ -120,10 +121,11 @@ CONTRACT: tuple[Callable[[Method, Case], None], ...] = (
 def _walk(method: Method, case: Case) -> list[tuple[int, Tensor, State, State]]:
     """Step, answer, memory before and memory after; an epoch ends after every second step."""
     steps = []
-    state = method.init(case.tasks, case.losses[0])
+    state = method.init(case.tasks, case.evidence(0, method.needs).like(method.needs))
     for step in range(len(case.losses)):
         given, after = answer(method, case.evidence(step, method.needs), state, _rng(step))
         steps.append((step, given, state, after))
+        after = looked_back(method, case, step, after)
         state = method.epoch_end(after) if step % 2 else after
     return steps
 

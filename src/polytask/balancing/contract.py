@@ -6,6 +6,7 @@ memory is a value that goes in and comes out. It never sees a model, an optimize
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -14,9 +15,15 @@ from typing import ClassVar, Literal, TypeAlias
 from torch import Generator, Tensor
 
 from polytask.catalogue import Paper
+from polytask.errors import UserError
 
 State: TypeAlias = dict[str, Tensor]
-"""Everything a method remembers: tensors with leading dimension T. ``{}`` if it remembers nothing."""
+"""Everything a method remembers: tensors with leading dimension T. ``{}`` if it remembers nothing.
+
+A key that starts with :data:`PAIRS` holds a number per pair of tasks, ``(T, T)``; pairs of tasks that never met hold 0.
+"""
+
+PAIRS = "pairs."
 
 
 class Need(IntEnum):
@@ -44,11 +51,42 @@ class Law(Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the T present tasks at one step. Fields above the method's need are None."""
+    """What is known of the T present tasks at one step. Fields above the method's need are None.
+
+    :param losses: ``(T,)``.
+    :param gramian: ``(T, T)``: ``J Jᵀ``, inner products of the task gradients.
+    :param jacobian: ``(T, P)``: the task gradients, one a row.
+    :param cross: ``(T, T)``: ``J1 J2ᵀ``, inner products of the task gradients on two independent batches (not
+        symmetric), for methods with :attr:`Method.n_batches` above 1. None: they use ``gramian``.
+    :param kpi: ``(T,)``: how well each task is solved, in (0, 1], higher is better; NaN where it is not known. Only
+        ``dtp`` looks at it. None: not known of any task.
+    """
 
     losses: Tensor
     gramian: Tensor | None = None
     jacobian: Tensor | None = None
+    cross: Tensor | None = None
+    kpi: Tensor | None = None
+
+    @property
+    def products(self) -> Tensor:
+        """The Gramian ``(T, T)``, for methods that need it."""
+        return _given(self.gramian, "the Gramian")
+
+    @property
+    def rows(self) -> Tensor:
+        """The Jacobian ``(T, P)``, for methods that need it."""
+        return _given(self.jacobian, "the Jacobian")
+
+    def like(self, need: Need) -> Tensor:
+        """What :meth:`Method.init` of a method of this need takes as ``like``: the Jacobian, or the losses."""
+        return self.jacobian if need is Need.JACOBIAN and self.jacobian is not None else self.losses
+
+
+def _given(evidence: Tensor | None, what: str) -> Tensor:
+    if evidence is None:
+        raise UserError(f"the method needs {what} of the task gradients, which it was not given.")
+    return evidence
 
 
 class Method(ABC):
@@ -59,18 +97,45 @@ class Method(ABC):
     laws: ClassVar[frozenset[Law]] = frozenset()
     domain: ClassVar[Literal["any", "non-negative", "positive"]] = "any"
     """The losses that the formula is defined for. The caller checks, because it knows the tasks' names."""
+    looks_back: ClassVar[bool] = False
+    """Whether the method wants the losses of the same batch again after the step (:meth:`look_back`)."""
+    n_batches: ClassVar[int] = 1
+    """Independent batches per step in the paper. The caller may give ``Evidence.cross`` if it is above 1."""
+    mentions_all: ClassVar[bool] = False
+    """Whether :meth:`mentions` must name every task of the run."""
 
     def mentions(self) -> frozenset[str]:
         """Tasks that the hyperparameters name (weights by task name); the caller checks that the run has them."""
         return frozenset()
 
     def init(self, tasks: tuple[str, ...], like: Tensor) -> State:
-        """The memory before the first step, for these tasks, with the dtype and device of ``like``."""
+        """The memory before the first step, for these tasks, with the dtype and device of ``like``.
+
+        :param like: ``evidence.like(method.needs)``: a method that needs the Jacobian is given one, so that it knows
+            P (the last dimension); every other method is given losses.
+        """
         return {}
+
+    def look_back(self, losses: Tensor, state: State) -> State:
+        """The memory after the step: ``losses`` ``(T,)`` are those of the same batch and tasks, computed anew.
+
+        It is only called if :attr:`looks_back` says so; ``state`` is what :meth:`Weigher.weigh` returned, and is not
+        changed.
+        """
+        return state
 
     def epoch_end(self, state: State) -> State:
         """The memory after an epoch has ended (DWA works on epoch means)."""
         return state
+
+    def residual(self, evidence: Evidence, state: State, weights: Tensor) -> float:
+        """How far the weights are from what defines them (relative error of the optimality conditions).
+
+        NaN: the method solves nothing. It is for logging: computed on the CPU from the Gramian, not free.
+
+        :param state: the memory that :meth:`Weigher.weigh` was given.
+        """
+        return math.nan
 
 
 class Weigher(Method):

@@ -45,7 +45,7 @@ def weigh(
         raise UserError(f"expected {len(evidence.losses)} task names, found {len(names)}.", where="tasks")
     if losses is not None:
         door.check(names, evidence.losses, chosen, METHODS.name_of(chosen))
-    before = chosen.init(names, evidence.losses) if state is None else state
+    before = chosen.init(names, evidence.like(chosen.needs)) if state is None else state
     return answer(chosen, evidence, before, torch.Generator().manual_seed(seed))[0]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from polytask.balancing.contract import Method
+from polytask.balancing.methods.config import ConFIG
 from polytask.balancing.methods.dwa import DWA
 from polytask.balancing.methods.equal import Equal
+from polytask.balancing.methods.famo import FAMO
 from polytask.balancing.methods.fixed import Fixed
 from polytask.balancing.methods.gls import GLS
+from polytask.balancing.methods.graddrop import GradDrop
 from polytask.balancing.methods.imtl_l import IMTLL
 from polytask.balancing.methods.log import Log
 from polytask.balancing.methods.revised_uncertainty import RevisedUncertainty
@@ -27,5 +30,8 @@ METHODS: Catalogue[Method] = Catalogue(
         "log": Log,
         "rlw": RLW,
         "imtl_l": IMTLL,
+        "famo": FAMO,
+        "graddrop": GradDrop,
+        "config": ConFIG,
     },
 )

@@ -30,6 +30,7 @@ class Fixed(Weigher):
 
     needs = Need.LOSSES
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
+    mentions_all = True
 
     weights: Mapping[str, float]
 

@@ -1,0 +1,58 @@
+"""Gradient sign dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from polytask.balancing.contract import Combiner, Evidence, Law, State
+from polytask.catalogue import Paper
+from polytask.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class GradDrop(Combiner):
+    """Keeps, in every coordinate, only the gradients of one sign, drawn by how much of the total it has.
+
+    ``d = leak sum_t g_t + (1 - leak) (positive if U < P else negative),   P = positive / (positive - negative)``
+
+    for each coordinate, where positive and negative are the sums of the g_t above and below 0 and U is uniform. A
+    coordinate on which all tasks agree is kept whole; ``leak=1`` is the plain sum. The scale is that of a sum; the
+    expectation over U is ``P positive + (1 - P) negative``.
+
+    The paper draws at the activations of one layer and multiplies by their sign; this is the form for parameters that
+    later comparisons use, without their division by T. U is drawn on the CPU: the same on every device and process.
+
+    :param leak: share of the plain sum, from 0 to 1.
+
+    Chen, Ngiam, Huang, Luong, Kretzschmar, Chai, Anguelov. NeurIPS 2020.
+    """
+
+    paper = Paper(
+        "Chen, Ngiam, Huang, Luong, Kretzschmar, Chai, Anguelov",
+        "Just Pick a Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout",
+        "NeurIPS",
+        2020,
+    )
+    laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
+
+    leak: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.leak <= 1:
+            raise ConfigError(f"expected a number from 0 to 1, found {self.leak}.", where="leak")
+
+    def combine(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:
+        """One sign per coordinate; row by row, so that beside J only vectors of length P are held."""
+        J = evidence.rows
+        U = torch.rand(J.shape[1], generator=rng).to(J)
+        positive, negative = torch.zeros_like(U), torch.zeros_like(U)
+        for g in J:
+            positive += g.clamp_min(0)
+            negative += g.clamp_max(0)
+        d = torch.where(U * (positive - negative) < positive, positive, negative)
+        if self.leak:
+            d.lerp_(positive.add_(negative), self.leak)
+        return d, state
