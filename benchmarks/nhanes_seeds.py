@@ -32,7 +32,7 @@ def main() -> None:
 
     survey = datasets.load("nhanes")
     learner = Learner(survey.tasks, features=survey.features, training={"threads": 1})
-    sides = read_sides(survey.frame, None, None, Random(validation=0.0, test=0.35), seed=0)
+    sides = read_sides(learner, survey.frame, None, None, Random(validation=0.0, test=0.35))
     problem, _ = prepare_problem(learner, sides)
     single = line_up(learner.config.tasks, learner.config.recipe, {}, CompareOptions())[0]
     fraction = learner.config.recipe.options.validation_fraction

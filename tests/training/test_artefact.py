@@ -172,3 +172,21 @@ def test_loading_executes_nothing(saved, tmp_path, monkeypatch):
 def test_no_folder(tmp_path):
     with pytest.raises(RunError, match="no such folder"):
         load(tmp_path / "nowhere")
+
+
+def test_a_configuration_cut_anywhere_is_noticed(saved):
+    """YAML cut at the end of a line is still YAML; the artefact must not pass for whole."""
+    path = saved / "polytask.yaml"
+    whole = path.read_bytes()
+    for share in (0.2, 0.5, 0.8, 0.9, 0.97, 0.99):
+        cut = whole[: int(share * len(whole))]
+        path.write_bytes(cut[: cut.rfind(b"\n") + 1])
+        with pytest.raises(RunError, match="cannot be read"):
+            load(saved)
+
+
+def test_files_of_two_artefacts_are_not_mixed(frame, saved, tmp_path):
+    fit(frame, seed=7).save(tmp_path / "other")
+    (saved / "weights.safetensors").write_bytes((tmp_path / "other" / "weights.safetensors").read_bytes())
+    with pytest.raises(RunError, match=r"weights\.safetensors is not the file"):
+        load(saved)

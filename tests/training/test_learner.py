@@ -257,3 +257,26 @@ def test_tensorboard_writes_event_files(split, tmp_path):
     pytest.importorskip("tensorboard")
     learner(epochs=1).fit(split[0], listeners=[TRACKERS["tensorboard"](tmp_path, {})])
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_categories_stay_categories_in_every_file(tmp_path):
+    """Codes that look like numbers in one file and not in another are the same categories in both."""
+    rng = np.random.default_rng(0)
+    which = rng.integers(0, 4, 400)
+    codes = np.array(["01", "02", "03", "A4"])[which]
+    pl.DataFrame({"code": codes, "x": rng.normal(size=400), "y": which + rng.normal(size=400) / 9}).write_csv(
+        tmp_path / "train.csv"
+    )
+    new = pl.DataFrame({"code": ["01"] * 60 + ["A4"], "x": [0.0] * 61})
+    new.write_csv(tmp_path / "new.csv")
+    learner = Learner([Regression("y")], training={"epochs": 20, "lr": 0.02}).fit(tmp_path / "train.csv")
+    found = learner.predict(tmp_path / "new.csv")["y"].to_numpy()
+    np.testing.assert_allclose(found[[0, -1]], [0.0, 3.0], atol=0.5)
+    assert learner.predict(new)["y"].to_numpy() == pytest.approx(found)
+
+
+def test_numbers_are_categories_when_the_schema_says_so(tmp_path):
+    table = pl.DataFrame({"zone": ["1", "2", "7", "4"] * 50, "y": [0.1 * i for i in range(200)]})
+    table.write_csv(tmp_path / "train.csv")
+    learner = Learner([Regression("y")], schema={"categorical": ["zone"]}, training={"epochs": 1})
+    assert learner.fit(tmp_path / "train.csv").fitted.schema.categories == ("zone",)

@@ -82,7 +82,8 @@ def stray_words(text: pl.Series, stray: pl.Series, numbers: int) -> DataError:
         f"expected a number, found {text[row]!r}; {numbers:,} cells here are numbers, {len(stray):,} are not.",
         where=f"column {text.name!r}, row {row + 1}",
         do="Correct the value, or leave the cell empty if it is missing. "
-        f"If the column holds categories, read it as text: read(..., text=[{text.name!r}]).",
+        f"If the column holds categories, say so: schema={{'categorical': [{text.name!r}]}}, in a configuration "
+        f"columns: {{categorical: [{text.name}]}}.",
     )
 
 

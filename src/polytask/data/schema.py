@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from polytask.batch import Inputs, InputSpec
 from polytask.catalogue import make
 from polytask.data.columns import COLUMNS
+from polytask.data.columns.categorical import Categorical
 from polytask.data.columns.column import Column
 from polytask.data.infer import Note, learn
 from polytask.data.options import SchemaOptions
@@ -91,6 +92,11 @@ class Schema:
             cardinalities=tuple(c.cardinality for c in self.columns if c.cardinality),
             edges=edges if any(edges) else (),
         )
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The features that are categories; in a CSV they stay text whatever they look like."""
+        return tuple(column.name for column in self.columns if isinstance(column, Categorical))
 
     @property
     def names(self) -> tuple[str, ...]:

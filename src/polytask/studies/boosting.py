@@ -69,7 +69,7 @@ class Boosting(Trainer):
         self, objective: Objective, train: Labelled, validation: Labelled | None, categorical: list[int], seed: int
     ) -> Booster:
         """The trees of one objective, from features and labels to train on and, maybe, to stop by."""
-        lightgbm = _lightgbm()
+        lightgbm = lightgbm_module()
         options = {
             **objective,
             "learning_rate": self.learning_rate,
@@ -151,7 +151,11 @@ def _leaves(booster: Booster) -> int:
     return int(sum(tree["num_leaves"] for tree in booster.dump_model()["tree_info"]))
 
 
-def _lightgbm() -> Any:
+def lightgbm_module() -> Any:
+    """LightGBM.
+
+    :raises MissingExtraError: it is not installed.
+    """
     try:
         import lightgbm
     except ImportError:

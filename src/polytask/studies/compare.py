@@ -74,7 +74,7 @@ def compare(
     if run is not None:
         refuse_existing(Path(run), overwrite=overwrite)
     training = learner.config.recipe.options
-    sides = read_sides(train, validation, test, split, training.seed)
+    sides = read_sides(learner, train, validation, test, split)
     problem, schema = prepare_problem(learner, sides, shared_validation=options.act)
     folder = RunFolder.create(run, overwrite=overwrite) if run is not None else None
     many = len(problem.tasks) > 1

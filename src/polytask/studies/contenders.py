@@ -10,7 +10,7 @@ from polytask.balancing.methods.equal import Equal
 from polytask.errors import ConfigError
 from polytask.nets.sharing import SHARING
 from polytask.nets.sharing.hard import Hard
-from polytask.studies.boosting import Boosting
+from polytask.studies.boosting import Boosting, lightgbm_module
 from polytask.studies.network import Network
 from polytask.studies.options import CompareOptions
 from polytask.studies.trainer import Contender
@@ -64,6 +64,7 @@ def line_up(
                 )
             )  # fmt: skip
     if options.boosting:
+        lightgbm_module()  # missed now, before anything is trained
         text = "Gradient boosted trees, one model per target; a family of verdicts of their own."
         found.append(Contender(BOOSTING, "LightGBM", text, "boosting", Boosting(), alone))
     _check([contender.name for contender in found], others, options)

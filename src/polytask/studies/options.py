@@ -35,8 +35,8 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
-            raise ConfigError(f"expected at least 1 seed, found {self.seeds}.", where="seeds")
+            raise ConfigError(f"expected at least 1 seed, found {self.seeds}.", where="compare.seeds")
         if self.splits < 0 or self.splits == 1:
-            raise ConfigError(f"expected 0 splits, or at least 2; found {self.splits}.", where="splits")
+            raise ConfigError(f"expected 0 splits, or at least 2; found {self.splits}.", where="compare.splits")
         if self.margin is not None and not self.margin > 0:
-            raise ConfigError(f"expected a margin above 0 percent, found {self.margin}.", where="margin")
+            raise ConfigError(f"expected a margin above 0 percent, found {self.margin}.", where="compare.margin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,16 +30,21 @@ class Sides:
     test: Mapping[str, pl.DataFrame]
 
 
-def read_sides(train: Data, validation: Data | None, test: Data | None, how: Split | None, seed: int) -> Sides:
+def read_sides(learner: Learner, train: Data, validation: Data | None, test: Data | None, how: Split | None) -> Sides:
     """Read the tables; without test tables, split the training tables.
 
     :raises DataError: a table that cannot be used, or a split that cannot be made.
     """
-    tables = _collected(read_sources(train))
-    held = None if validation is None else _collected(read_sources(validation))
+    text = learner.config.schema.categorical
+    tables = _collected(read_sources(train, text=text))
+    held = None if validation is None else _collected(read_sources(validation, text=text))
     if test is not None:
-        return Sides(tables, held, _collected(read_sources(test)))
-    parts = {name: split(frame, how or Random(validation=0.0), seed) for name, frame in tables.items()}
+        return Sides(tables, held, _collected(read_sources(test, text=text)))
+    how = how or Random(validation=0.0)
+    if held is not None:  # the split's own validation rows are not needed, so they train
+        how = dataclasses.replace(how, validation=0.0)
+    seed = learner.config.recipe.options.seed
+    parts = {name: split(frame, how, seed) for name, frame in tables.items()}
     if not any(len(part["test"]) for part in parts.values()):
         raise DataError(
             "the split leaves no test rows.", where="split", do="Set split.test above 0, or give a test table."

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -109,10 +110,16 @@ def write_artefact(artefact: Artefact, folder: Path, *, auxiliary: bool = False,
         artefact.config, artefact.schema, parts, scores=artefact.scores, verdicts=artefact.verdicts, version=VERSION
     )
     with whole_folder(folder, overwrite=overwrite) as inside:
+        files = {
+            SCHEMA: json.dumps(schema, ensure_ascii=False, indent=1).encode(),
+            WEIGHTS: save(_weights(parts), metadata={"format": "pt"}),
+            SCORES: json.dumps(_finite(scores), ensure_ascii=False, indent=1).encode(),
+        }
+        # The last key of the first file read: without it that file was cut short, and with it the others cannot be.
+        config["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        for name, content in files.items():
+            write_file(inside / name, content)
         write_file(inside / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
-        write_file(inside / SCHEMA, json.dumps(schema, ensure_ascii=False, indent=1).encode())
-        write_file(inside / WEIGHTS, save(_weights(parts), metadata={"format": "pt"}))
-        write_file(inside / SCORES, json.dumps(_finite(scores), ensure_ascii=False, indent=1).encode())
         write_file(inside / CARD, card.encode())
     return folder
 
@@ -130,6 +137,7 @@ def read_artefact(folder: Path, *, trust: bool = False) -> Artefact:
         config = LearnerConfig.from_json(plain["learner"], trusted=trust)
         learned = _document(folder / SCHEMA, json.loads)
         scores = _document(folder / SCORES, json.loads)
+        _check_whole(folder, plain["sha256"])
         schema = Schema.from_json(learned["schema"])
         tasks = {task.name: task for task in config.tasks}
         targets = {name: tasks[name].restore(facts) for name, facts in learned["targets"].items()}
@@ -143,6 +151,13 @@ def read_artefact(folder: Path, *, trust: bool = False) -> Artefact:
         raise error if str(folder) in str(error.where) else _damaged(folder, error) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise _damaged(folder, error) from error
+
+
+def _check_whole(folder: Path, digests: Mapping[str, str]) -> None:
+    """Refuse files that are not the ones that were written together."""
+    for name in (SCHEMA, WEIGHTS, SCORES):
+        if hashlib.sha256(read_file(folder / name)).hexdigest() != digests[name]:
+            raise ValueError(f"{name} is not the file that was written with {CONFIG}")
 
 
 def _part(

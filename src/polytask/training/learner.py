@@ -147,8 +147,9 @@ class Learner:
         fabric = launch(self.config.recipe.options)
         if run is not None and fabric.is_global_zero:
             refuse_existing(Path(run), overwrite=overwrite)
-        frames = read_sources(train, lazy=storage is not None)
-        held_out = None if validation is None else read_sources(validation, lazy=storage is not None)
+        text = self.config.schema.categorical
+        frames = read_sources(train, lazy=storage is not None, text=text)
+        held_out = None if validation is None else read_sources(validation, lazy=storage is not None, text=text)
         prepared = self._prepare(frames, held_out, None if storage is None else Path(storage))
         if run is None:
             return self._learn(prepared, None, listeners, fabric)
@@ -165,7 +166,7 @@ class Learner:
         :raises polytask.errors.DataError: a table that cannot be used.
         """
         fitted = self.fitted
-        frames = read_sources(test)
+        frames = read_sources(test, text=fitted.schema.categories)
         unseen = warn_unseen(fitted.targets, frames, "the test table")
         table = Table.encode(frames, fitted.schema, fitted.targets)
         outputs = routed_outputs(fitted.parts, table)
@@ -185,7 +186,7 @@ class Learner:
         :raises polytask.errors.DataError: a feature column is missing, or a table that cannot be used.
         """
         fitted = self.fitted
-        table = read(frame)
+        table = read(frame, text=fitted.schema.categories)
         encoded = Table.encode({"table": table}, fitted.schema, ())
         outputs = routed_outputs(fitted.parts, encoded)
         by_name = {target.task.name: target for target in fitted.targets}

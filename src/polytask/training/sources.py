@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -33,16 +33,19 @@ VALIDATION = 3
 """Stream of random numbers that the validation rows are drawn from."""
 
 
-def read_sources(data: Data, *, lazy: bool = False) -> dict[str, Frame]:
+def read_sources(data: Data, *, lazy: bool = False, text: Collection[str] = ()) -> dict[str, Frame]:
     """Tables by name.
 
     :param lazy: leave large files on disk.
+    :param text: columns of CSV files that stay text although they may look like numbers: categories.
     :raises DataError: a table that cannot be used.
     """
-    load = scan if lazy else read
-    if _is_several(data):
-        return {str(name): load(value, name=str(name)) for name, value in data.items()}
-    return {"table": load(data)}
+    tables = data if _is_several(data) else {"table": data}
+    names = {str(name): str(name) if _is_several(data) else None for name in tables}
+    return {
+        str(name): scan(value, name=names[str(name)]) if lazy else read(value, name=names[str(name)], text=text)
+        for name, value in tables.items()
+    }
 
 
 def source_facts(data: Data, frames: Mapping[str, Frame], role: Literal["train", "validation"]) -> list[SourceFacts]:

@@ -17,7 +17,9 @@ from polytask.nets.encoders.stem import TableStem
 
 @dataclass(frozen=True)
 class ResNet(Encoder):
-    r"""Residual MLP: :math:`x + \mathrm{drop}(W_2 \, \mathrm{drop}(\sigma(W_1 \, \mathrm{norm}(x))))` per block.
+    r"""Residual MLP: every block adds two linear layers of its normalised input to its input.
+
+    Per block :math:`x + \mathrm{drop}(W_2 \, \mathrm{drop}(\sigma(W_1 \, \mathrm{norm}(x))))`.
 
     A linear layer brings the columns to ``width``; a norm and an activation close the network. Linear layers start
     uniform in ±1/√(inputs), PyTorch's default.
@@ -51,7 +53,8 @@ class ResNet(Encoder):
     def build(self, spec: InputSpec) -> Stages:
         """Stages with one block per residual block."""
         blocks = (ResidualBlock(self) for _ in range(self.depth))
-        return Stages(ResNetStem(spec, self.width), blocks, Closing(self), channels=self.width, width=self.width)
+        stem = ResNetStem(spec, self.width)
+        return Stages(stem, blocks, Closing(self), channels=self.width, width=self.width, stackable=True)
 
 
 class ResNetStem(nn.Module):
