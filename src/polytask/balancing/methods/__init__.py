@@ -12,6 +12,9 @@ from polytask.balancing.methods.gls import GLS
 from polytask.balancing.methods.graddrop import GradDrop
 from polytask.balancing.methods.imtl_l import IMTLL
 from polytask.balancing.methods.log import Log
+from polytask.balancing.methods.mgda import MGDA
+from polytask.balancing.methods.nash_mtl import NashMTL
+from polytask.balancing.methods.pcgrad import PCGrad
 from polytask.balancing.methods.revised_uncertainty import RevisedUncertainty
 from polytask.balancing.methods.rlw import RLW
 from polytask.balancing.methods.uncertainty import Uncertainty
@@ -33,5 +36,8 @@ METHODS: Catalogue[Method] = Catalogue(
         "famo": FAMO,
         "graddrop": GradDrop,
         "config": ConFIG,
+        "mgda": MGDA,
+        "pcgrad": PCGrad,
+        "nash_mtl": NashMTL,
     },
 )

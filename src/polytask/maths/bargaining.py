@@ -1,0 +1,87 @@
+"""The bargaining solution: every vector's own pull is worth as much as what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from polytask.maths.gramian import Array, Gramian
+
+ROUNDS = 100
+CLOSE = 1e-3
+"""Relative step below which Newton's method doubles its digits: a few more rounds give all that rounding allows."""
+
+
+def bargain(cosines: Array, rho: Array, alpha: float = 1.0, ridge: float = 1e-10) -> Array:
+    """The positive solution s of ``C s = rho (s / rho)^(-1/alpha)``.
+
+    It is the minimiser of the convex function ``s'Cs / 2 - sum_t rho_t^2 f(s_t / rho_t)``, ``f'(y) = y^(-1/alpha)``,
+    found by Newton's method, damped so that the function falls. ``rho`` is the solution if the vectors are orthogonal.
+
+    If the vectors cancel (0 is in their convex hull) there is no solution: parts grow without end. As soon as one
+    exceeds ``ridge^(-1/2)``, the solution for ``C + ridge I`` is given instead: large parts that cancel.
+
+    :param cosines: C ``(n, n)``, positive semidefinite, ones on the diagonal.
+    :param rho: ``(n,)``, above 0.
+    :param alpha: above 0; 1 is Nash's bargaining solution.
+    :param ridge: above the relative error of the cosines.
+    """
+    y, solved = _Game(cosines, rho, alpha).minimise(ridge**-0.5)
+    if not solved:
+        y, _ = _Game(cosines + ridge * np.eye(len(rho)), rho, alpha).minimise(np.inf)
+    return y * rho
+
+
+def ridge_of(gramian: Gramian) -> float:
+    """1e-10, or the rounding error of a Gramian of less precision."""
+    return max(1e-10, len(gramian.norms) * gramian.precision)
+
+
+def bargain_residual(cosines: Array, rho: Array, alpha: float, s: Array) -> float:
+    """``max_t |(C s)_t / rho_t * (s_t / rho_t)^(1/alpha) - 1|``: the relative error of the condition."""
+    return float(np.abs(cosines @ s / rho * (s / rho) ** (1 / alpha) - 1).max())
+
+
+@dataclass(frozen=True)
+class _Game:
+    """The convex function whose minimiser is the bargain, in ``y = s / rho``; steps are relative to y."""
+
+    C: Array
+    rho: Array
+    alpha: float
+
+    def objective(self, y: Array) -> float:
+        s = self.rho * y
+        power = 1 - 1 / self.alpha
+        gains = np.log(y) if power == 0 else y**power / power
+        return float(0.5 * s @ self.C @ s - (self.rho * self.rho) @ gains)
+
+    def minimise(self, largest: float) -> tuple[Array, bool]:
+        """y, and whether it stayed below ``largest``."""
+        rho = self.rho
+        y = np.full(len(rho), max(float(rho @ self.C @ rho / (rho @ rho)), 1e-2) ** (-self.alpha / (1 + self.alpha)))
+        best, smallest, rounds_left = y, np.inf, ROUNDS
+        while rounds_left:
+            gain = y ** (1 - 1 / self.alpha)
+            slope = y * (self.C @ (rho * y)) - rho * gain
+            error = float(np.abs(slope / (rho * gain)).max())
+            if error < smallest:
+                best, smallest = y, error
+            if error < np.finfo(np.float64).eps or y.max() > largest:
+                break
+            step = np.linalg.solve(self.C * y * y[:, None] + np.diag(gain / self.alpha), -slope) / rho
+            y = self._along(y, step, -float(slope @ (step * rho)))
+            rounds_left = min(rounds_left - 1, 4) if np.abs(step).max() < CLOSE else rounds_left - 1
+        return best, bool(best.max() <= largest)
+
+    def _along(self, y: Array, step: Array, fall: float) -> Array:
+        """As much of the step as lets the objective fall, which ``fall`` promises to first order."""
+        value = self.objective(y)
+        t = min(1.0, 0.95 / max(-float(step.min()), np.finfo(np.float64).tiny))
+        while t > 1e-10 and fall > 1e-12 * abs(value):
+            moved = y * (1 + t * step)
+            if self.objective(moved) <= value - 1e-4 * t * fall:
+                break
+            t /= 2
+        return np.asarray(y * (1 + t * step))
