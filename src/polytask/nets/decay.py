@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from polytask.nets.stacked import Stack
+
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Groups for a torch optimizer: weight matrices decay; biases, norms, embeddings and feature tokens do not.
@@ -14,11 +16,14 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
     :param weight_decay: of the group that decays; the other group has 0. Empty groups are left out.
     """
+    stacked = {id(p) for module in model.modules() if isinstance(module, Stack) for p in module.parameters()}
     decaying = [
         parameter
         for module in model.modules()
         for name, parameter in module.named_parameters(recurse=False)
-        if name == "weight" and parameter.ndim > 1 and not isinstance(module, nn.Embedding)
+        if name == "weight"
+        and parameter.ndim > (2 if id(parameter) in stacked else 1)
+        and not isinstance(module, nn.Embedding)
     ]
     known = {id(parameter) for parameter in decaying}
     others = [parameter for parameter in model.parameters() if id(parameter) not in known]

@@ -31,10 +31,19 @@ class Stages(nn.Module):
     :param pool: Features -> ``(N, width)``, after any block.
     :param channels: channels of the stem's output; every block's output has ``width`` of them.
     :param width: D, numbers per row of the result.
+    :param stackable: blocks and pool keep all weights in layers of ``polytask.nets.stacked_layers``, and their own code
+        does not mind one more leading dimension of the values: n copies then run as one without ``torch.vmap``.
     """
 
     def __init__(
-        self, stem: nn.Module, blocks: Iterable[nn.Module], pool: nn.Module, *, channels: int, width: int
+        self,
+        stem: nn.Module,
+        blocks: Iterable[nn.Module],
+        pool: nn.Module,
+        *,
+        channels: int,
+        width: int,
+        stackable: bool = False,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -42,6 +51,7 @@ class Stages(nn.Module):
         self.pool = pool
         self.channels = channels
         self.width = width
+        self.stackable = stackable
 
     def forward(self, inputs: Inputs) -> Tensor:
         """The representation of every row: ``(N, width)``."""

@@ -57,7 +57,8 @@ class FTTransformer(Encoder):
     def build(self, spec: InputSpec) -> Stages:
         """Stages with one block per transformer block."""
         blocks = (TransformerBlock(self, first=i == 0) for i in range(self.depth))
-        return Stages(Tokens(spec, self.width), blocks, ClassToken(self.width), channels=self.width, width=self.width)
+        stem, pool = Tokens(spec, self.width), ClassToken(self.width)
+        return Stages(stem, blocks, pool, channels=self.width, width=self.width, stackable=True)
 
 
 class Tokens(nn.Module):
@@ -130,16 +131,17 @@ class TransformerBlock(nn.Module):
         return Features(values, features.mask)
 
     def _attend(self, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Multi-head self-attention: ``(N, L, D) -> (N, L, D)``."""
-        query, key, value = self.qkv(values).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        """Multi-head self-attention: ``(..., N, L, D) -> (..., N, L, D)``."""
+        split = self.qkv(values).unflatten(-1, (3, self.heads, -1))
+        query, key, value = split.movedim(-3, 0).transpose(-2, -3)  # (..., N, heads, L, D / heads)
         mixed = functional.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=None if mask is None else mask[:, None, None, :],
+            attn_mask=None if mask is None else mask[:, None, None, :],  # (N, 1, 1, L): for all heads and queries
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        merged: Tensor = self.merge(mixed.transpose(1, 2).flatten(2))
+        merged: Tensor = self.merge(mixed.transpose(-2, -3).flatten(-2))
         return merged
 
     def _reglu(self, values: Tensor) -> Tensor:
@@ -158,4 +160,4 @@ class ClassToken(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """``(N, D)``."""
-        return functional.relu(self.norm(features.values[:, 0]))
+        return functional.relu(self.norm(features.values[..., 0, :]))

@@ -38,7 +38,8 @@ class MLP(Encoder):
         """Stages with one block per layer."""
         stem = TableStem(spec)
         inputs = [stem.width, *[self.width] * (self.depth - 1)]
-        return Stages(stem, (Layer(size, self) for size in inputs), Values(), channels=stem.width, width=self.width)
+        blocks = (Layer(size, self) for size in inputs)
+        return Stages(stem, blocks, Values(), channels=stem.width, width=self.width, stackable=True)
 
 
 class Layer(nn.Module):

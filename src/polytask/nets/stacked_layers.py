@@ -1,0 +1,160 @@
+"""The stacked forms of layers: n of them as one, on values with the leading dimension n.
+
+Each takes the n layers, copies their weights, and keeps the names of their parameters.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+
+class StackedLinear(nn.Module):
+    """n linear layers: ``(n, ..., I) -> (n, ..., O)``, one batched product."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = _parameter([layer.weight for layer in layers])
+        self.bias = _parameter([layer.bias for layer in layers]) if layers[0].bias is not None else None
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``(n, ..., I) -> (n, ..., O)``."""
+        count, outputs, _ = self.weight.shape
+        if values.stride(0) == 0:  # the same for all copies, by expand: one product with all weights side by side
+            bias = None if self.bias is None else self.bias.flatten()
+            joint = functional.linear(values[0], self.weight.flatten(0, 1), bias)
+            return joint.view(*joint.shape[:-1], count, outputs).movedim(-2, 0)
+        rows = values.flatten(1, -2) if values.ndim != 3 else values
+        weight = self.weight.transpose(1, 2)
+        product = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
+        return product if values.ndim == 3 else product.view(*values.shape[:-1], outputs)
+
+
+class StackedLayerNorm(nn.Module):
+    """n layer norms over the last dimension."""
+
+    def __init__(self, layers: Sequence[nn.LayerNorm]) -> None:
+        super().__init__()
+        self.shape, self.eps = list(layers[0].normalized_shape), layers[0].eps
+        self.weight = _parameter([layer.weight for layer in layers])
+        self.bias = _parameter([layer.bias for layer in layers])
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``(n, ..., D) -> (n, ..., D)``."""
+        shape = (len(self.weight), *[1] * (values.ndim - 2), -1)
+        normed = functional.layer_norm(values, self.shape, eps=self.eps)
+        return torch.addcmul(self.bias.view(shape), normed, self.weight.view(shape))
+
+
+class StackedBatchNorm(nn.Module):
+    """n batch norms of vectors ``(n, N, D)`` or maps ``(n, N, D, H, W)``: one over n * D channels.
+
+    One row of vectors has no statistics: the running ones are used and left alone.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, layers: Sequence[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
+        super().__init__()
+        self.momentum, self.eps = layers[0].momentum, layers[0].eps
+        self.weight = _parameter([layer.weight for layer in layers])
+        self.bias = _parameter([layer.bias for layer in layers])
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, torch.stack([layer.get_buffer(name).clone() for layer in layers]))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The same shape."""
+        count, channels = self.weight.shape
+        joint = values.transpose(0, 1).flatten(1, 2)  # (N, n * D, ...)
+        learns = self.training and joint.numel() > joint.shape[1]
+        if learns:
+            self.num_batches_tracked += 1
+        normed = functional.batch_norm(
+            joint,
+            self.running_mean.view(-1),
+            self.running_var.view(-1),
+            self.weight.flatten(),
+            self.bias.flatten(),
+            training=learns,
+            momentum=self.momentum or 0.0,
+            eps=self.eps,
+        )
+        return normed.view(-1, count, channels, *values.shape[3:]).transpose(0, 1)
+
+
+class StackedConv2d(nn.Module):
+    """n convolutions of maps: ``(n, N, I, H, W) -> (n, N, O, H', W')``, one grouped convolution."""
+
+    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
+        super().__init__()
+        first = layers[0]
+        self.stride, self.padding, self.dilation, self.groups = (
+            first.stride,
+            first.padding,
+            first.dilation,
+            first.groups,
+        )
+        self.weight = _parameter([layer.weight for layer in layers])
+        self.bias = (
+            _parameter([layer.bias for layer in layers if layer.bias is not None]) if first.bias is not None else None
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``(n, N, I, H, W) -> (n, N, O, H', W')``."""
+        count, outputs = self.weight.shape[:2]
+        found = functional.conv2d(
+            values.transpose(0, 1).flatten(1, 2),
+            self.weight.flatten(0, 1),
+            None if self.bias is None else self.bias.flatten(),
+            self.stride,
+            self.padding,
+            self.dilation,
+            count * self.groups,
+        )
+        return found.view(-1, count, outputs, *found.shape[2:]).transpose(0, 1)
+
+
+class LoopedGRU(nn.Module):
+    """n gated recurrent networks, one after the other: no kernel runs several of them at once.
+
+    ``(n, N, L, I) -> (n, N, L, O)``. Weights are stacked all the same, so that copies are slices as everywhere.
+    """
+
+    def __init__(self, layers: Sequence[nn.GRU]) -> None:
+        super().__init__()
+        self.plain = [copy.deepcopy(layers[0])]  # in a list: its weights are no weights of this module
+        for name, _ in layers[0].named_parameters():
+            self.register_parameter(name, _parameter([layer.get_parameter(name) for layer in layers]))
+
+    def forward(self, values: Tensor) -> tuple[Tensor, None]:
+        """Outputs of every step; the last state is left out."""
+        plain = self.plain[0]
+        plain.train(self.training)
+        own = dict(self.named_parameters())
+        found = [
+            functional_call(plain, {name: value[i] for name, value in own.items()}, (slice_,))[0]
+            for i, slice_ in enumerate(values)
+        ]
+        return torch.stack(found), None
+
+
+STACKED_LAYERS: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    nn.Linear: StackedLinear,
+    nn.LayerNorm: StackedLayerNorm,
+    nn.BatchNorm1d: StackedBatchNorm,
+    nn.BatchNorm2d: StackedBatchNorm,
+    nn.Conv2d: StackedConv2d,
+    nn.GRU: LoopedGRU,
+}
+"""Layer -> its stacked form."""
+
+
+def _parameter(values: Sequence[Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack([value.detach() for value in values]))
