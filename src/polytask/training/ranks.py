@@ -8,9 +8,19 @@ is why the model is not wrapped in ``DistributedDataParallel``, which would aver
 
 from __future__ import annotations
 
+import os
+
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all: the only one, or the one of rank 0."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return os.environ.get("LOCAL_RANK", "0") == "0"  # a child of Fabric's launcher before or after it joined
 
 
 def sum_over_ranks(fabric: Fabric, tensor: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from polytask.record.folder import refuse_existing
 from polytask.training.events import Event, Listener, RunStarted
 from polytask.training.learner import Learner, resume
 from polytask.training.listeners import ProgressLines
+from polytask.training.ranks import is_first_process
 
 MaybeConfig = Annotated[Path | None, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")]
 Track = Annotated[
@@ -84,6 +85,8 @@ def _fit(opened: Opened, sides: Sides, place: Path, listeners: list[Listener], *
 
 
 def _finish(learner: Learner, sides: Sides, place: Path, *, report: bool) -> None:
+    if not is_first_process():
+        return
     if sides.test is not None:
         print(learner.evaluate(sides.test))
     learner.save(place / MODEL, overwrite=True)
