@@ -18,21 +18,37 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an encoder reads of N rows of a table.
+    """What an encoder reads of N rows: columns of a table, or one map or sequence per row.
 
     :param numeric: ``(N, F)`` float32: standardised numbers, booleans, missing flags; never NaN.
     :param categorical: ``(N, C)`` int64 codes; 0 stands for missing or unseen.
+    :param values: maps ``(N, D, H, W)``, sequences of vectors ``(N, L, D)``, or of token codes ``(N, L)`` int64.
+    :param mask: ``(N, L)`` bool, True where a token is real; real tokens come first. None when all are.
     """
 
     numeric: Tensor
     categorical: Tensor
+    values: Tensor | None = None
+    mask: Tensor | None = None
+
+    @classmethod
+    def of(cls, values: Tensor, mask: Tensor | None = None) -> Inputs:
+        """Inputs without columns: maps or sequences alone."""
+        rows = len(values)
+        empty = torch.zeros(rows, 0, device=values.device)
+        return cls(empty, empty.long(), values, mask)
 
     def __len__(self) -> int:
         return self.numeric.shape[0]
 
     def to(self, device: torch.device | str) -> Inputs:
         """The same inputs on another device."""
-        return Inputs(self.numeric.to(device, non_blocking=True), self.categorical.to(device, non_blocking=True))
+        return Inputs(
+            self.numeric.to(device, non_blocking=True),
+            self.categorical.to(device, non_blocking=True),
+            None if self.values is None else self.values.to(device, non_blocking=True),
+            None if self.mask is None else self.mask.to(device, non_blocking=True),
+        )
 
 
 @dataclass(frozen=True)
@@ -43,11 +59,15 @@ class InputSpec:
     :param cardinalities: number of codes of each categorical column, code 0 included.
     :param edges: for each numeric column, the inner edges of its piecewise-linear bins (standardised units);
         empty where a column has none (flags, booleans), or when bins were not asked for.
+    :param shape: of one row of ``Inputs.values``: ``(D, H, W)``, ``(L, D)`` or ``(L,)``; empty without them.
+    :param vocabulary: number of token codes; 0 where a sequence is of vectors.
     """
 
     numeric: int
     cardinalities: tuple[int, ...] = ()
     edges: tuple[tuple[float, ...], ...] = ()
+    shape: tuple[int, ...] = ()
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,13 @@ from polytask.tasks.task import Answer, Array, Metric, Target, Task
 
 SPEC = InputSpec(numeric=4, cardinalities=(3, 20), edges=((-0.5, 0.0, 1.0), (), (0.2,), ()))
 
+SPECS = {
+    "columns": SPEC,
+    "maps": InputSpec(numeric=0, shape=(2, 5, 6)),
+    "sequences": InputSpec(numeric=0, shape=(5,), vocabulary=7),
+}
+"""An example of what encoders may read."""
+
 
 @dataclass(frozen=True)
 class Coin(Task):
@@ -108,6 +115,12 @@ def layout(targets: Sequence[Target]) -> dict[str, slice]:
 
 def make_inputs(rows: int, spec: InputSpec = SPEC, seed: int = 0) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
+    if spec.vocabulary:
+        real = torch.randint(1, spec.shape[0] + 1, (rows, 1), generator=generator)
+        tokens = torch.randint(0, spec.vocabulary, (rows, *spec.shape), generator=generator)
+        return Inputs.of(tokens, torch.arange(spec.shape[0]) < real)
+    if spec.shape:
+        return Inputs.of(torch.randn(rows, *spec.shape, generator=generator))
     codes = [torch.randint(0, c, (rows,), generator=generator) for c in spec.cardinalities]
     categorical = torch.stack(codes, 1) if codes else torch.zeros(rows, 0, dtype=torch.long)
     return Inputs(torch.randn(rows, spec.numeric, generator=generator), categorical)

@@ -6,11 +6,11 @@ import copy
 
 import pytest
 import torch
-from nets_fakes import SPEC, make_inputs
+from nets_fakes import SPECS, make_inputs
 from torch import nn
 
 from polytask.nets.decay import parameter_groups
-from polytask.nets.encoders import ENCODERS, MLP, FTTransformer, ResNet
+from polytask.nets.encoders import ENCODERS, GRU, MLP, Conv, FTTransformer, ResNet, Transformer
 from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.stacked import StackedStages
 
@@ -21,13 +21,18 @@ KINDS = {
     "resnet": ResNet(width=6, hidden_dropout=0.0),
     "resnet with layer norm": ResNet(width=6, hidden_dropout=0.0, norm="layer"),
     "transformer": FTTransformer(width=8, depth=2, heads=2, attention_dropout=0.0, hidden_dropout=0.0),
+    "convolutions": Conv(width=6, depth=2),
+    "recurrent": GRU(width=6, dropout=0.0),
+    "transformer over a sequence": Transformer(width=8, dropout=0.0),
 }
 COPIES, ROWS = 3, 7
+CASES = [(kind, way) for kind in KINDS for way in (True, False) if way or kind != "recurrent"]
+"""Layer by layer and by vmap; torch.vmap has no rule for recurrent layers."""
 
 
 def build(encoder: Encoder, *, stackable: bool, own_stem: bool = True) -> tuple[list[Stages], StackedStages]:
     torch.manual_seed(0)
-    copies = [encoder.build(SPEC) for _ in range(COPIES)]
+    copies = [encoder.build(SPECS[encoder.reads]) for _ in range(COPIES)]
     for one in copies:
         one.stackable = one.stackable and stackable
         if not own_stem:
@@ -36,11 +41,10 @@ def build(encoder: Encoder, *, stackable: bool, own_stem: bool = True) -> tuple[
 
 
 @pytest.mark.parametrize("own_stem", [True, False])
-@pytest.mark.parametrize("stackable", [True, False])
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("kind", "stackable"), CASES)
 def test_values_gradients_and_statistics_are_those_of_the_copies(kind: str, stackable: bool, own_stem: bool) -> None:
     copies, stacked = build(KINDS[kind], stackable=stackable, own_stem=own_stem)
-    inputs = make_inputs(ROWS)
+    inputs = make_inputs(ROWS, SPECS[KINDS[kind].reads])
     weight = torch.randn(COPIES, ROWS, stacked.width, generator=torch.Generator().manual_seed(1))
     expected = torch.stack([one(inputs) for one in copies])
     got = stacked(inputs)
@@ -60,15 +64,16 @@ def test_values_gradients_and_statistics_are_those_of_the_copies(kind: str, stac
         buffers = {k: v for k, v in one.state_dict().items() if "running" in k or "tracked" in k}
         own = {k.replace("copies.", "").replace("base.", ""): v for k, v in stacked.copy_state(i).items()}
         for key, value in buffers.items():
+            if not own_stem and key.startswith("stem."):
+                continue
             torch.testing.assert_close(own[key], value, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("stackable", [True, False])
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("kind", "stackable"), CASES)
 def test_some_copies_are_a_slice(kind: str, stackable: bool) -> None:
     _, stacked = build(KINDS[kind], stackable=stackable)
     stacked.eval()
-    inputs = make_inputs(ROWS)
+    inputs = make_inputs(ROWS, SPECS[KINDS[kind].reads])
     torch.testing.assert_close(stacked(inputs, [2, 0]), stacked(inputs)[[2, 0]], rtol=1e-4, atol=1e-5)
 
 
@@ -80,12 +85,11 @@ def test_every_copy_drops_its_own_units(stackable: bool) -> None:
     assert 0.4 < float((dropped[0] != dropped[1]).float().mean()) < 0.6
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
-@pytest.mark.parametrize("stackable", [True, False])
+@pytest.mark.parametrize(("kind", "stackable"), CASES)
 def test_copies_and_states_go_round(kind: str, stackable: bool) -> None:
     _, stacked = build(KINDS[kind], stackable=stackable)
     twin = copy.deepcopy(stacked)
-    inputs = make_inputs(ROWS)
+    inputs = make_inputs(ROWS, SPECS[KINDS[kind].reads])
     with torch.no_grad():
         for parameter in stacked.parameters():
             parameter.mul_(1.5)

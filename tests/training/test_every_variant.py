@@ -24,6 +24,7 @@ CHOICES = [
         ("sampler", SAMPLERS),
     )
     for name in catalogue
+    if key != "encoder" or ENCODERS.find(name).reads == "columns"
 ]
 SETTINGS = {"fixed": {"name": "fixed", "weights": {"yes": 2.0, "up": 1.0}}, "power": {"name": "power", "exponent": 0.5}}
 """Variants that cannot do without a hyperparameter."""

@@ -9,8 +9,8 @@ and dropout still draws a mask per copy. Two ways to get there:
 
 - layer by layer, for stages that say that they are ``stackable``: every layer with weights is replaced by its stacked
   form of ``polytask.nets.layers``, and the module's own code runs on values with one more leading dimension;
-- ``torch.vmap`` over ``functional_call`` for any other module: nothing is asked of it, but dispatching costs about a
-  tenth of a millisecond per call, which small networks on a CPU notice.
+- ``torch.vmap`` over ``functional_call`` for any other module: nothing is asked of it (but recurrent layers, which vmap
+  does not know), and dispatching costs about a tenth of a millisecond per call, which small networks notice.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Encoders by configuration name."""
 
 from polytask.catalogue import Catalogue
+from polytask.nets.encoders.conv import Conv
 from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.encoders.ft_transformer import FTTransformer
+from polytask.nets.encoders.gru import GRU
 from polytask.nets.encoders.mlp import MLP
 from polytask.nets.encoders.resnet import ResNet
+from polytask.nets.encoders.transformer import Transformer
 
 ENCODERS: Catalogue[Encoder] = Catalogue(
     "encoder",
@@ -13,7 +16,10 @@ ENCODERS: Catalogue[Encoder] = Catalogue(
         "mlp": MLP,
         "resnet": ResNet,
         "ft_transformer": FTTransformer,
+        "conv": Conv,
+        "gru": GRU,
+        "transformer": Transformer,
     },
 )
 
-__all__ = ["ENCODERS", "MLP", "Encoder", "FTTransformer", "ResNet", "Stages"]
+__all__ = ["ENCODERS", "GRU", "MLP", "Conv", "Encoder", "FTTransformer", "ResNet", "Stages", "Transformer"]

@@ -14,13 +14,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from polytask.batch import Features, Inputs, InputSpec
 from polytask.catalogue import Paper
-from polytask.errors import ConfigError
+from polytask.errors import ConfigError, DataError
 
 
 class Stages(nn.Module):
@@ -67,13 +67,25 @@ class Encoder(ABC):
     """Hyperparameters of an encoder. Subclasses add fields and are listed in ``polytask.nets.encoders.ENCODERS``."""
 
     paper: ClassVar[Paper | None] = None
+    reads: ClassVar[Literal["columns", "maps", "sequences"]] = "columns"
+    """What of the inputs it reads."""
 
     @abstractmethod
     def build(self, spec: InputSpec) -> Stages:
         """Fresh stages for these columns; weights are drawn from torch's global generator.
 
-        :raises polytask.errors.DataError: the table has no feature column.
+        :raises polytask.errors.DataError: the table has no feature column, or the inputs are of another kind.
         """
+
+
+def given(inputs: Inputs) -> Tensor:
+    """The values of inputs that are maps or sequences.
+
+    :raises polytask.errors.DataError: there are none.
+    """
+    if inputs.values is None:
+        raise DataError("expected maps or sequences (Inputs.values), found columns alone.", where="inputs")
+    return inputs.values
 
 
 class Values(nn.Module):

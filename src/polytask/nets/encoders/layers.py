@@ -1,4 +1,4 @@
-"""Norms and activations by name, as the encoders of tables use them."""
+"""Norms and activations, by name where encoders of tables choose among them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,18 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name that torch gives it
         """``(N, D) -> (N, D)``."""
         if self.training and len(input) == 1:
+            return functional.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(input)
+
+
+class MapNorm(nn.BatchNorm2d):
+    """Batch normalisation of maps that survives a single pixel, and no row at all; see :class:`BatchNorm`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name that torch gives it
+        """``(N, D, H, W) -> (N, D, H, W)``."""
+        if self.training and input.numel() <= input.shape[1]:
             return functional.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
