@@ -1,0 +1,38 @@
+"""Multi-task learning without networks: scikit-learn estimators that share across tasks. PyTorch is not imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polytask.errors import MissingExtraError
+
+try:
+    import sklearn  # noqa: F401  # only to say which extra is missing
+except ImportError as error:
+    raise MissingExtraError("scikit-learn", "linear", "polytask.linear") from error
+
+from polytask.linear.dirty import Dirty, DirtyClassifier
+from polytask.linear.joint_feature import JointFeature, JointFeatureClassifier
+from polytask.linear.mean_regularized import MeanRegularized, MeanRegularizedClassifier
+from polytask.linear.robust import Robust, RobustClassifier
+from polytask.linear.robust_feature import RobustFeature, RobustFeatureClassifier
+from polytask.linear.sparse_low_rank import SparseLowRank, SparseLowRankClassifier
+from polytask.linear.trace_norm import TraceNorm, TraceNormClassifier
+
+ESTIMATORS: dict[str, type[Any]] = {
+    "mean_regularized": MeanRegularized,
+    "mean_regularized_classifier": MeanRegularizedClassifier,
+    "joint_feature": JointFeature,
+    "joint_feature_classifier": JointFeatureClassifier,
+    "trace_norm": TraceNorm,
+    "trace_norm_classifier": TraceNormClassifier,
+    "dirty": Dirty,
+    "dirty_classifier": DirtyClassifier,
+    "robust": Robust,
+    "robust_classifier": RobustClassifier,
+    "robust_feature": RobustFeature,
+    "robust_feature_classifier": RobustFeatureClassifier,
+    "sparse_low_rank": SparseLowRank,
+    "sparse_low_rank_classifier": SparseLowRankClassifier,
+}
+"""Every estimator under its configuration name."""

@@ -1,0 +1,217 @@
+"""Smooth losses of all tasks: squared (a quadratic form) and logistic, with the quadratic coupling folded in.
+
+A ``Point`` remembers what the loss knows there. Extrapolation of accelerated methods is affine, and so are products
+with the design, so the gradient at an extrapolated point is free (squared) or costs half (logistic).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import expit
+
+from polytask.linear.arrays import Array, Codes, inner
+from polytask.linear.coupling import Coupling
+from polytask.linear.design import Design
+
+GRAM_ENTRIES = 2**27
+"""Gram matrices with more entries in all (1 GiB) are not formed."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Weights, the gradient there, and the product that both the value and an extrapolation need."""
+
+    W: Array
+    grad: Array
+    product: Array
+
+
+class Smooth(ABC):
+    """A differentiable convex function of the weights."""
+
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def at(self, W: Array) -> Point:
+        """Evaluate: one product with the design."""
+
+    @abstractmethod
+    def between(self, new: Point, old: Point, beta: float) -> Point:
+        """The point ``new + beta (new - old)``."""
+
+    @abstractmethod
+    def value(self, point: Point) -> float:
+        """The loss with the coupling."""
+
+    @property
+    @abstractmethod
+    def lipschitz(self) -> float:
+        """A close bound of the curvature: the largest over the tasks, by power iteration."""
+
+
+class SquaredLoss(Smooth):
+    """``1/2 sum_i weight_i (y_i - x_i w_t(i))^2`` as ``constant - <b, W> + 1/2 <W, H W>``.
+
+    ``H`` is applied through Gram matrices when tasks have more rows than features, else through the rows.
+
+    :param b: ``X_t' diag(weight) y_t`` (T, d).
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        weight: Array,
+        b: Array,
+        constant: float,
+        *,
+        coupling: Coupling | None = None,
+        gram: Array | None = None,
+    ) -> None:
+        self.design = design
+        self.weight = weight
+        self.b = b
+        self.constant = constant
+        self.coupling = coupling or Coupling()
+        self.gram = gram
+        self.shape = (design.tasks, design.features)
+
+    @classmethod
+    def build(cls, design: Design, y: Array, weight: Array) -> SquaredLoss:
+        """From labels and weights in the layout of the design."""
+        weighted = weight * y
+        return cls(
+            design, weight, design.adjoint(weighted), 0.5 * inner(weighted, y), gram=_worthwhile_gram(design, weight)
+        )
+
+    def coupled(self, coupling: Coupling) -> SquaredLoss:
+        """The same loss with another quadratic penalty; nothing is recomputed."""
+        return SquaredLoss(self.design, self.weight, self.b, self.constant, coupling=coupling, gram=self.gram)
+
+    def columns(self, chosen: Codes) -> SquaredLoss:
+        """The loss of some features, the others being zero."""
+        design = self.design.columns(chosen)
+        if self.gram is not None:
+            gram: Array | None = self.gram[:, chosen[:, None], chosen]
+        else:
+            gram = _worthwhile_gram(design, self.weight)
+        return SquaredLoss(design, self.weight, self.b[:, chosen], self.constant, coupling=self.coupling, gram=gram)
+
+    def hessian(self, W: Array) -> Array:
+        """``H W`` of the loss alone."""
+        if self.gram is None:
+            return self.design.adjoint(self.weight * self.design.forward(W))
+        if len(self.gram) == 1:
+            return np.asarray(W @ self.gram[0])
+        return np.asarray(np.matmul(W[:, None, :], self.gram)[:, 0])
+
+    def at(self, W: Array) -> Point:
+        """One product."""
+        product = self.hessian(W)
+        if not self.coupling.is_zero:
+            product = product + 2 * self.coupling.apply(W)
+        return Point(W, product - self.b, product)
+
+    def between(self, new: Point, old: Point, beta: float) -> Point:
+        """Affine, so free."""
+        product = new.product + beta * (new.product - old.product)
+        return Point(new.W + beta * (new.W - old.W), product - self.b, product)
+
+    def value(self, point: Point) -> float:
+        """The quadratic form."""
+        return self.constant - inner(self.b, point.W) + 0.5 * inner(point.W, point.product)
+
+    @cached_property
+    def curvatures(self) -> Array:
+        """The largest eigenvalue of the loss of every task (T,)."""
+        return largest_eigenvalues(self)
+
+    @property
+    def lipschitz(self) -> float:
+        """The largest over the tasks."""
+        return float(self.curvatures.max(initial=0.0)) + 2 * self.coupling.bound()
+
+
+class LogisticLoss(Smooth):
+    """``sum_i weight_i log(1 + exp(-y_i (x_i w_t(i) + c_t(i))))``, y in {-1, 1}.
+
+    The weights are (T, d + 1): the last column is the intercept ``c`` of the centred features, kept at zero without
+    an intercept.
+    """
+
+    def __init__(
+        self, design: Design, y: Array, weight: Array, *, intercept: bool, coupling: Coupling | None = None
+    ) -> None:
+        self.design = design
+        self.y = y
+        self.weight = weight
+        self.intercept = intercept
+        self.coupling = coupling or Coupling()
+        self.shape = (design.tasks, design.features + 1)
+
+    def coupled(self, coupling: Coupling) -> LogisticLoss:
+        """The same loss with another quadratic penalty."""
+        return LogisticLoss(self.design, self.y, self.weight, intercept=self.intercept, coupling=coupling)
+
+    def _point(self, W: Array, margin: Array) -> Point:
+        slope = -self.weight * self.y * expit(-margin)
+        grad = np.empty(self.shape)
+        grad[:, :-1] = self.design.adjoint(slope)
+        grad[:, -1] = self.design.sums(slope) if self.intercept else 0.0
+        if not self.coupling.is_zero:
+            grad[:, :-1] += 2 * self.coupling.apply(W[:, :-1])
+        return Point(W, grad, margin)
+
+    def at(self, W: Array) -> Point:
+        """One product forth and one back."""
+        return self._point(W, self.y * (self.design.forward(W[:, :-1]) + self.design.spread(W[:, -1])))
+
+    def between(self, new: Point, old: Point, beta: float) -> Point:
+        """Margins are affine: one product back."""
+        return self._point(new.W + beta * (new.W - old.W), new.product + beta * (new.product - old.product))
+
+    def value(self, point: Point) -> float:
+        """The loss with the coupling."""
+        loss = inner(np.broadcast_to(self.weight, point.product.shape), np.logaddexp(0.0, -point.product))
+        return loss + self.coupling.value(point.W[:, :-1])
+
+    @cached_property
+    def curvatures(self) -> Array:
+        """A quarter of the largest eigenvalue of ``[X_t, 1]' diag(weight) [X_t, 1]`` (T,); features are centred."""
+        squared = SquaredLoss(
+            self.design, self.weight, np.zeros((self.design.tasks, self.design.features)), 0.0,
+            gram=_worthwhile_gram(self.design, self.weight),
+        )  # fmt: skip
+        ones = self.design.sums(np.broadcast_to(self.weight, self.y.shape)) if self.intercept else 0.0
+        return np.maximum(largest_eigenvalues(squared), ones) / 4
+
+    @property
+    def lipschitz(self) -> float:
+        """The largest over the tasks."""
+        return float(self.curvatures.max(initial=0.0)) + 2 * self.coupling.bound()
+
+
+def largest_eigenvalues(loss: SquaredLoss, iterations: int = 40, slack: float = 1.02) -> Array:
+    """The largest eigenvalue of ``H_t`` of every task by batched power iteration, enlarged by ``slack``.
+
+    The estimate is from below; solvers check the bound as they go and enlarge it when it fails.
+    """
+    v = np.random.default_rng(0).standard_normal(loss.shape)
+    value = np.zeros(len(v))
+    for _ in range(iterations):
+        lengths = np.sqrt(np.einsum("td,td->t", v, v))
+        v = v / np.maximum(lengths, np.finfo(float).tiny)[:, None]
+        image = loss.hessian(v)
+        before, value = value, np.einsum("td,td->t", v, image)
+        if np.all(np.abs(value - before) <= 1e-3 * np.abs(value)):
+            break
+        v = image
+    return np.asarray(slack * value)
+
+
+def _worthwhile_gram(design: Design, weight: Array) -> Array | None:
+    fits = design.grams * design.features**2 <= GRAM_ENTRIES
+    return design.gram(weight) if fits and design.rows > design.features else None
