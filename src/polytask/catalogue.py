@@ -11,9 +11,9 @@ import dataclasses
 import importlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -122,11 +122,22 @@ class Catalogue(Generic[V]):
             cls = self.find(value[self.key], trusted=trusted)
         except UnknownNameError as error:
             raise error.at(place) from None
-        return make(cls, {k: v for k, v in value.items() if k != self.key}, where=place)
+        fields = {k: v for k, v in value.items() if k != self.key}
+        inner = self._inner(cls)
+        for name in inner & fields.keys():
+            fields[name] = self.build(fields[name], where=f"{place}.{name}", trusted=trusted)
+        return make(cls, fields, where=place, built=inner)
 
     def config(self, variant: V) -> dict[str, Any]:
         """The mapping that ``build`` turns back into an equal instance; defaults are left out."""
-        return {self.key: self.name_of(variant)} | changed_fields(variant)
+        inner = {f: self.config(part) for f in self._inner(type(variant)) if (part := getattr(variant, f)) is not None}
+        return {self.key: self.name_of(variant)} | changed_fields(variant) | inner
+
+    def _inner(self, cls: type[V]) -> set[str]:
+        """The fields that hold a variant of this catalogue: variants that wrap another one."""
+        hints = get_type_hints(cls)
+        kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return {name for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, self.base)}
 
     def rows(self) -> list[Row]:
         """One row of facts per variant."""
@@ -157,9 +168,10 @@ def changed_fields(instance: Any) -> dict[str, Any]:
     return plain
 
 
-def make(cls: type[V], fields: Mapping[str, Any], *, where: str) -> V:
+def make(cls: type[V], fields: Mapping[str, Any], *, where: str, built: Set[str] = frozenset()) -> V:
     """An instance of a frozen dataclass from JSON values, with every type checked.
 
+    :param built: fields whose values are variants already; they are taken as they are.
     :raises ConfigError: with the path to the wrong key.
     """
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -167,8 +179,14 @@ def make(cls: type[V], fields: Mapping[str, Any], *, where: str) -> V:
         if key not in known:
             raise ConfigError(f"unknown key {key!r}.", where=where, do=did_you_mean(str(key), known))
     try:
-        text = json.dumps(dict(fields), allow_nan=True, default=_refuse)
-        return TypeAdapter(cls).validate_json(text, strict=True)
+        plain = {key: value for key, value in fields.items() if key not in built}
+        text = json.dumps(plain, allow_nan=True, default=_refuse)
+        if not built:
+            return TypeAdapter(cls).validate_json(text, strict=True)
+        checked = TypeAdapter(_without(cls, built)).validate_json(text, strict=True)
+        return cls(**vars(checked), **{key: fields[key] for key in built & fields.keys()})
+    except PolytaskError as error:  # raised by the variant's own __post_init__
+        raise error.at(where) from None
     except ValidationError as error:
         first = error.errors()[0]
         own = first.get("ctx", {}).get("error")
@@ -179,6 +197,17 @@ def make(cls: type[V], fields: Mapping[str, Any], *, where: str) -> V:
         raise ConfigError(f"{first['msg'][:1].lower()}{first['msg'][1:]}{found}.", where=path) from None
     except TypeError as error:
         raise ConfigError(str(error), where=where) from None
+
+
+def _without(cls: type[Any], left_out: Set[str]) -> type[Any]:
+    """A dataclass with the other fields of ``cls``, and nothing else of it."""
+    hints = get_type_hints(cls)
+    fields = [
+        (f.name, hints[f.name], dataclasses.field(default=f.default, default_factory=f.default_factory))
+        for f in dataclasses.fields(cls)
+        if f.name not in left_out
+    ]
+    return dataclasses.make_dataclass(cls.__name__, fields, kw_only=True)
 
 
 def _refuse(value: object) -> Any:

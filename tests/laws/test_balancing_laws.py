@@ -17,7 +17,12 @@ from polytask.balancing.laws import LAWS, BrokenPromiseError
 from polytask.balancing.methods import METHODS
 
 # Methods whose hyperparameters have no default, with some that are allowed.
-EXAMPLES = {"fixed": {"weights": {"a": 1.0, "b": 0.25, "c": 0.0, "d": 3.0}}}
+EXAMPLES = {
+    "fixed": {"weights": {"a": 1.0, "b": 0.25, "c": 0.0, "d": 3.0}},
+    "gcs": {"main": ["a"]},
+    "ol_aux": {"main": ["a"]},
+    "cr_mogm": {"method": {"name": "imtl_l", "lr": 0.1}},
+}
 
 
 def build(name: str) -> Method:

@@ -26,7 +26,13 @@ CHOICES = [
     for name in catalogue
     if key != "encoder" or ENCODERS.find(name).reads == "columns"
 ]
-SETTINGS = {"fixed": {"name": "fixed", "weights": {"yes": 2.0, "up": 1.0}}, "power": {"name": "power", "exponent": 0.5}}
+SETTINGS = {
+    "fixed": {"name": "fixed", "weights": {"yes": 2.0, "up": 1.0}},
+    "power": {"name": "power", "exponent": 0.5},
+    "gcs": {"name": "gcs", "main": ["yes"]},
+    "ol_aux": {"name": "ol_aux", "main": ["yes"]},
+    "cr_mogm": {"name": "cr_mogm", "method": "equal"},
+}
 """Variants that cannot do without a hyperparameter."""
 
 

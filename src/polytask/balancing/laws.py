@@ -47,7 +47,7 @@ def equivariant(method: Method, case: Case) -> None:
     pairs = zip(play(method, case), play(method, case.permuted(order)), strict=True)
     for (step, plain), (_, permuted) in pairs:
         expected = plain if isinstance(method, Combiner) else plain[order]
-        if not near(permuted, expected):
+        if not near(permuted, expected, size=_size(method, case, step)):
             fail(method, case, step, f"with the tasks in the order {order}: {_short(expected)}", permuted)
 
 
@@ -57,7 +57,7 @@ def scale_free(method: Method, case: Case) -> None:
         larger = case.scaled(torch.full_like(case.losses[0], factor))
         for (step, plain), (_, scaled) in zip(play(method, case), play(method, larger), strict=True):
             expected = plain * factor if isinstance(method, Combiner) else plain
-            if not near(scaled, expected):
+            if not near(scaled, expected, size=factor * _size(method, case, step)):
                 fail(method, case, step, f"with all losses times {factor}: {_short(expected)}", scaled)
 
 
@@ -68,7 +68,7 @@ def task_scale_free(method: Method, case: Case) -> None:
         factors[0] = factor
         for (step, plain), (_, scaled) in zip(play(method, case), play(method, case.scaled(factors)), strict=True):
             expected = plain if isinstance(method, Combiner) else plain / factors
-            if not near(scaled, expected):
+            if not near(scaled, expected, size=_size(method, case, step)):
                 fail(method, case, step, f"with the first loss times {factor}: {_short(expected)}", scaled)
 
 
@@ -93,10 +93,10 @@ LAWS: Mapping[Law, Callable[[Method, Case], None]] = {
 }
 
 
-def near(found: Tensor, expected: Tensor) -> bool:
-    """Equal up to rounding, entry by entry or next to the largest entry."""
+def near(found: Tensor, expected: Tensor, size: float = 0.0) -> bool:
+    """Equal up to rounding, entry by entry, or next to the largest entry or to ``size``, that of what was added up."""
     room = tolerance(expected.dtype)
-    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    scale = max(float(expected.abs().max()) if expected.numel() else 0.0, size)
     return torch.allclose(found, expected, rtol=room, atol=room * min(scale, 1.0))
 
 
@@ -116,6 +116,14 @@ def fail(method: Method, case: Case, step: int, expected: str, found: Tensor | s
         where=f"{method!r}, case {case.name!r}, step {step} of {len(case.losses)}",
         do=f"The losses there are {_short(case.losses[step])}.",
     )
+
+
+def _size(method: Method, case: Case, step: int) -> float:
+    """Size of what an update is added up from: gradients, or gradients of log-losses where those are smaller."""
+    if not isinstance(method, Combiner):
+        return 0.0
+    largest = case.jacobians[step].abs().amax(1)
+    return float(torch.minimum(largest, largest / case.losses[step]).nan_to_num(nan=0.0).max())
 
 
 def _sums_to(total: float, method: Method, case: Case) -> None:

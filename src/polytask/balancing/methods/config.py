@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Generator, Tensor
 
 from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
@@ -48,7 +49,7 @@ def equal_cosines(gramian: Gramian) -> Array:
     length = v @ C @ v  # 1 / cosine^2 with every task: 1 or more unless the gradients are dependent
     if length < TOO_SHORT:
         v = 0 * v
-    return v / n * (n @ C @ v / max(length, TOO_SHORT))
+    return np.asarray(v / n * (n @ C @ v / max(length, TOO_SHORT)))
 
 
 TOO_SHORT = 1e-10
