@@ -60,6 +60,7 @@ class World:
         targets=None,
         balancer="equal",
         encoder=None,
+        sharing=None,
         train=None,
         validation=None,
         run=None,
@@ -69,7 +70,7 @@ class World:
     ):
         recipe = Recipe(
             encoder or MLP(width=16, dropout=0.1),
-            Hard(),
+            sharing or Hard(),
             METHODS.build(balancer),
             SAMPLERS.build("proportional"),
             TrainingOptions(**{"epochs": 3, "batch_size": 64} | options),

@@ -27,6 +27,7 @@ class EpochRecord:
     :param gains: task -> relative gain over the constant predictor, by loss or metric (``select_by``); NaN if unknown.
     :param gain: mean of the gains of the primary tasks: what chooses the best epoch.
     :param weights: task -> mean weight that the balancer gave.
+    :param diagnostics: what the way of sharing says of itself on validation rows, by name (the entropy of a gate).
     :param skipped: task -> steps without it because its loss was not finite (only tasks that had one).
     """
 
@@ -41,6 +42,7 @@ class EpochRecord:
     gain: Number
     weights: dict[str, Number]
     skipped: dict[str, int] = field(default_factory=dict)
+    diagnostics: dict[str, Number] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

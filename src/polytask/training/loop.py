@@ -83,6 +83,7 @@ def _steps(job: Job) -> Iterator[Event]:
     """The rest of the running epoch."""
     progress, options = job.progress, job.options
     job.stepper.model.train()
+    job.stepper.model.sharing.advance(progress.epoch / options.epochs)
     batches = job.batches.epoch(progress.epoch, start=progress.position)
     for group in _groups(batches, options.accumulate):
         result = job.stepper(group, progress.step)
@@ -152,6 +153,7 @@ def _end_epoch(job: Job) -> EpochDone:
         gain=progress.selection.mean_gain(scores.gains),
         weights=stepper.tally.weights(),
         skipped=dict(progress.skipped),
+        diagnostics=scores.diagnostics,
     )
     progress.history.append(record)
     progress.skipped.clear()

@@ -33,6 +33,15 @@ def forward_rows(model: Model, table: Table, fabric: Fabric | None = None) -> di
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
+def diagnostics_of(model: Model, table: Table, fabric: Fabric, *, rows: int = 1024) -> dict[str, float]:
+    """What the way of sharing says of itself on the first rows of a table. The model is left in ``eval`` mode."""
+    model.eval()
+    inputs = table.batch(torch.arange(min(rows, len(table)))).inputs.to(fabric.device)
+    with torch.inference_mode(), fabric.autocast():
+        found = model.sharing.diagnostics(model(inputs).representation)
+    return {name: float(value) for name, value in found.items()}
+
+
 def mean_loss(target: Target, outputs: Tensor, encoded: Tensor) -> float:
     """Mean loss over labelled rows; NaN without any.
 

@@ -91,12 +91,14 @@ class Stepper:
             self.set_lr(self.options.lr * lr_factor(step, self.total, self.options))
         own = [batch.to(self.fabric.device) for batch in batches] if self._moves else batches
         totals = self._labelled_rows(own) if len(own) > 1 else None
-        done = [self._backward(batch, totals) for batch in own]
+        done = [self._backward(batch, totals, 1 / len(own)) for batch in own]
         bad = tuple(dict.fromkeys(name for result in done for name in result.bad))
         taken = [result for result in done if result.losses is not None]
         if not taken or not self._update():
             self.optimizer.zero_grad()
             return StepResult(None, NOTHING, bad, is_empty=all(result.is_empty for result in done))
+        if self.balancer.method.looks_back and done[-1].losses is not None:
+            self._look_back(own[-1], done[-1])
         for result in taken:
             if result.losses is not None:
                 self.tally.add(result.losses, result.weights)
@@ -113,7 +115,8 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
-    def _backward(self, batch: Batch, totals: Tensor | None) -> StepResult:
+    def _backward(self, batch: Batch, totals: Tensor | None, share: float) -> StepResult:
+        """Gradients of one batch; ``share`` of the step is its part of the penalty."""
         with self.fabric.autocast():
             outputs = self.model(batch.inputs)
         losses, bad = self._losses(outputs, batch, totals, ())
@@ -123,8 +126,19 @@ class Stepper:
                 return StepResult(None, NOTHING, bad)
         if not losses.names:
             return StepResult(None, NOTHING, bad, is_empty=not bad)
+        penalty = self.model.sharing.penalty(outputs.representation, batch.targets)
+        if penalty is not None:  # it belongs to the way of sharing, not to a task: nobody balances it
+            self.fabric.backward(penalty * share, retain_graph=True)
         record = self.balancer.backward(losses, self._shared, backward=self.fabric.backward)
         return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
+
+    def _look_back(self, batch: Batch, result: StepResult) -> None:
+        """Tell the balancer the losses of the same batch and tasks after the update."""
+        with torch.no_grad(), self.fabric.autocast():
+            outputs = self.model(batch.inputs)
+        losses, bad = self._losses(outputs, batch, None, result.bad)
+        if not bad:
+            self.balancer.look_back(TaskLosses(losses.names, losses.values.detach(), losses.counts))
 
     def _losses(
         self, outputs: Outputs, batch: Batch, totals: Tensor | None, skip: tuple[str, ...]

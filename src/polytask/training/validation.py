@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lightning_fabric import Fabric
@@ -13,7 +13,7 @@ from torch import Tensor
 from polytask.data.table import Table
 from polytask.nets.model import Model
 from polytask.tasks.task import Target
-from polytask.training.scoring import forward_rows, mean_loss, metric_value
+from polytask.training.scoring import diagnostics_of, forward_rows, mean_loss, metric_value
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class ValidationScores:
 
     :param losses: in the unit of each task.
     :param metrics: main metric of each task.
+    :param diagnostics: what the way of sharing says of itself on these rows.
     :param gains: relative gain over the constant predictor: ``1 - loss / its loss`` or ``1 - error / its error``.
     """
 
     losses: dict[str, float]
     metrics: dict[str, float]
     gains: dict[str, float]
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
 
 class Validator:
@@ -65,7 +67,7 @@ class Validator:
         metrics = {name: metric_value(self.targets[name], outputs[name], rows) for name, rows in self.encoded.items()}
         gains = {name: self._gain(name, losses[name], metrics[name]) for name in self.targets}
         in_units = {name: loss / self.units[name] for name, loss in losses.items()}
-        scores = ValidationScores(in_units, metrics, gains)
+        scores = ValidationScores(in_units, metrics, gains, diagnostics_of(model, self.table, fabric))
         return scores if fabric.world_size == 1 else fabric.broadcast(scores)
 
     def _gain(self, name: str, loss: float, metric: float) -> float:
