@@ -8,10 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from polytask.balancing import METHODS, Balancer
+from polytask.balancing import METHODS, Balancer, Combiner
 from polytask.errors import RunError, UserError
 
-EXAMPLES = {"fixed": {"weights": {"a": 1.0, "b": 0.25, "c": 0.0}}}
+EXAMPLES = {
+    "fixed": {"weights": {"a": 1.0, "b": 0.25, "c": 0.0}},
+    "gcs": {"main": ["a"]},
+    "ol_aux": {"main": ["a"]},
+    "cr_mogm": {"method": {"name": "imtl_l", "lr": 0.1}},
+}
 PRESENT = [("a", "b"), ("b", "a"), ("c",), ("a", "b", "c"), ("c", "b"), ("a",)] * 4
 
 
@@ -23,8 +28,10 @@ def run(balancer, steps, dtype=torch.float32):
     weights = []
     for step in steps:
         rng = torch.Generator().manual_seed(step)
-        losses = {task: (torch.rand((), generator=rng, dtype=dtype) + 0.1).requires_grad_() for task in PRESENT[step]}
-        weights.append(balancer.backward(losses).weight_values)
+        trunk = torch.randn(5, generator=rng, dtype=dtype).requires_grad_()
+        losses = {task: (trunk * torch.randn(5, generator=rng, dtype=dtype)).square().mean() for task in PRESENT[step]}
+        found = balancer.backward(losses, shared=[trunk]).weight_values
+        weights.append(trunk.grad if isinstance(balancer.method, Combiner) else found)
         if step % 4 == 3:
             balancer.epoch_end()
     return weights
@@ -40,6 +47,8 @@ def through_files(state):
 @pytest.mark.parametrize("stop", [0, 1, 7, 13])
 @pytest.mark.parametrize("name", list(METHODS))
 def test_resumes_bit_for_bit(name, stop, every, dtype):
+    if every > 1 and issubclass(METHODS.find(name), Combiner):
+        pytest.skip("an update cannot be used again")
     straight = run(build(name, every=every), range(len(PRESENT)), dtype)
     first = build(name, every=every)
     head = run(first, range(stop), dtype)

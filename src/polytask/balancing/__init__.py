@@ -4,12 +4,13 @@
 is the mathematics in one call, and :func:`check_method` puts a method of your own to the test.
 """
 
-from polytask.balancing.balancer import Balancer, StepRecord
+from polytask.balancing.balancer import Balancer
 from polytask.balancing.check import check_method
 from polytask.balancing.contract import Combiner, Evidence, Law, Method, Need, State, Weigher
 from polytask.balancing.laws import BrokenPromiseError
 from polytask.balancing.methods import METHODS
 from polytask.balancing.one_shot import weigh
+from polytask.balancing.record import StepRecord
 
 __all__ = [
     "METHODS",

@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from polytask.balancing import losses as door
-from polytask.balancing import snapshot
-from polytask.balancing.contract import Evidence, Method
-from polytask.balancing.engine import Backward, observe, runnable, weighted_backward
+from polytask.balancing import scaling, snapshot
+from polytask.balancing.contract import Combiner, Evidence, Method, Need, State
+from polytask.balancing.engine.deliver import Backward
+from polytask.balancing.engine.engine import Engine, Way, look
+from polytask.balancing.engine.plain import weighted_backward
+from polytask.balancing.engine.survey import Survey
 from polytask.balancing.losses import Losses
 from polytask.balancing.memory import Memory
 from polytask.balancing.methods import METHODS
+from polytask.balancing.one_shot import answer
+from polytask.balancing.record import StepRecord
 from polytask.balancing.reuse import Reuse
+from polytask.balancing.scaling import Normalise
+from polytask.balancing.sinks import feature_tensors, shared_parameters
 from polytask.errors import ConfigError, UserError, did_you_mean
 
 FORMAT = 1
 
 
-@dataclass(frozen=True)
-class StepRecord:
-    """What one call of :meth:`Balancer.backward` did. Tensors stay on their device until they are asked for.
-
-    :param names: the T present tasks.
-    :param weight_values: ``(T,)``: weight of each in this step's total.
-    :param loss_values: ``(T,)``: their losses, detached.
-    """
-
-    names: tuple[str, ...]
-    weight_values: Tensor
-    loss_values: Tensor
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight by task (waits for the device)."""
-        return dict(zip(self.names, self.weight_values.tolist(), strict=True))
-
-    @property
-    def losses(self) -> dict[str, float]:
-        """Loss by task (waits for the device)."""
-        return dict(zip(self.names, self.loss_values.tolist(), strict=True))
-
-
 class Balancer:
     """Weighs the losses of several tasks and runs their backward pass.
 
-    ``total = scale * sum_t w_t L_t`` over the present tasks, with the weights ``w`` held constant.
+    Methods on losses: ``total = scale * sum_t w_t L_t`` over the present tasks, with the weights ``w`` held constant.
+    Methods on gradients: shared parameters get ``scale * J^T w`` (or the method's own update) for the Jacobian ``J``
+    of the task gradients; everything else the losses reach gets its plain gradient, ``scale * sum_t grad L_t``.
 
     The memory of the method is kept by task name: a task that is absent from a batch keeps its own, a task that is
     met for the first time starts afresh.
@@ -63,6 +49,10 @@ class Balancer:
         as they are: they may not sum to 1 (or T) when other tasks are present than before.
     :param check: False skips the check that losses are finite and in the domain of the method, which on a GPU waits
         for the forward pass in every step; do that only if the loop checks them itself.
+    :param on: where methods on gradients compare the tasks: on the shared ``"parameters"`` (exact), or at the
+        ``"features"`` that the heads read (one backward pass through the trunk, whatever T is).
+    :param normalise: what the task gradients are divided by before the method sees them: ``"none"``, ``"loss"`` (the
+        task's loss: gradients of log L) or ``"gradient"`` (their own length). The weights carry the divisor.
 
     >>> balancer = Balancer("equal")
     >>> parameter = torch.ones(2, requires_grad=True)
@@ -79,49 +69,82 @@ class Balancer:
         seed: int = 0,
         every: int = 1,
         check: bool = True,
+        on: Literal["parameters", "features"] = "parameters",
+        normalise: Normalise = "none",
     ) -> None:
-        if every < 1:
-            raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")
-        self.method = runnable(METHODS.build(method))
+        self.method = METHODS.build(method)
         self.name = METHODS.name_of(self.method)
+        _check_options(self.method, every, on, normalise)
         self.tasks = None if tasks is None else tuple(tasks)
         if self.tasks is not None:
             self._check_known(tuple(sorted(self.method.mentions())), f"balancer {self.name!r}")
         self.seed = seed
         self.every = every
         self.check = check
+        self.on = on
+        self.normalise: Normalise = normalise
         self._rng = torch.Generator().manual_seed(seed)
         self._memory = Memory(self._begin)
         self._reuse = Reuse(every)
+        self._engine = Engine()
 
     def backward(
         self,
         losses: Losses,
         shared: Iterable[Tensor] | None = None,
         *,
+        features: Tensor | Sequence[Tensor] | None = None,
         scale: float = 1.0,
         backward: Backward | None = None,
+        kpi: Mapping[str, float] | None = None,
     ) -> StepRecord:
-        """Weigh the losses of one batch and add the gradient of their weighted sum to ``.grad`` everywhere.
+        """Weigh the losses of one batch and add the gradient of their weighted sum to ``.grad``.
 
         :param losses: a scalar per task by name (None: absent from this batch), or a
             :class:`~polytask.batch.TaskLosses`.
         :param shared: the parameters that tasks share. Methods that see losses alone do not look at it.
+        :param features: with ``on="features"``, the tensor (or several) through which the tasks read the trunk.
         :param scale: a factor on the total, 1/k for gradient accumulation over k micro-batches; use ``every=k`` with
             it to hold the weights over the k.
-        :param backward: called with the total instead of ``total.backward()``: ``fabric.backward``, or
-            ``lambda total: scaler.scale(total).backward()``.
-        :raises UserError: no loss, a loss that is not a scalar or has no gradient, an unknown task.
-        :raises TrainingError: a loss is NaN or infinite, or outside the domain of the method (``gls`` and ``log``
-            take losses above 0 only); the memory and ``.grad`` are as before.
+        :param backward: called with a total instead of ``total.backward()``: ``fabric.backward``, or
+            ``lambda total: scaler.scale(total).backward()``. Methods on gradients call it once more with a probe, to
+            learn the scaler's factor.
+        :param kpi: how well each task is solved, in (0, 1], for the method that asks for it (``dtp``).
+        :raises UserError: no loss, a loss that is not a scalar or has no gradient, an unknown task; shared parameters
+            or features that are missing or that no loss reaches.
+        :raises TrainingError: a loss or a task gradient is NaN or infinite, or a loss outside the domain of the method
+            (``gls`` and ``log`` take losses above 0 only); the memory and ``.grad`` are as before.
         """
-        names, values = door.read(losses)
-        evidence = observe(values)
+        given = door.read(losses)
+        evidence = door.evidence(given, kpi)
         if self.check:
-            door.check(names, evidence.losses, self.method, self.name)
-        weights = self._weights(names, evidence)
-        weighted_backward(values, weights, scale=scale, backward=backward)
-        return StepRecord(names, weights, evidence.losses)
+            door.check(given.names, evidence.losses, self.method, self.name)
+        if self.method.needs is Need.LOSSES:
+            if (weights := self._reused(given.names, evidence)) is None:
+                weights = self._fresh(given.names, evidence)[0]
+                self._reuse.keep(given.names, weights)
+            weighted_backward(given.values(), weights, scale=scale, backward=backward)
+            return StepRecord(given.names, weights, evidence.losses)
+        survey = look(given, self._sinks(shared, features), on=self.on)
+        return self._on_gradients(survey, evidence, Way.of(scale, backward, evidence.losses))
+
+    def look_back(self, losses: Losses) -> None:
+        """Show the method the losses of the same batch again, after the optimizer's step.
+
+        Only ``famo`` and methods with ``looks_back`` learn from it; for all others it does nothing.
+
+        :param losses: of the same tasks as in the last :meth:`backward`; no gradient is needed.
+        :raises UserError: a task that was not there before.
+        """
+        if not self.method.looks_back:
+            return
+        given = door.read(losses, graph=False)
+        seen = given.seen()
+        for name in given.names:
+            if name not in self._memory.names:
+                raise UserError(f"expected the tasks of the last step, found {name!r}.", where="look_back")
+        after = self.method.look_back(seen, self._memory.gather(given.names, seen))
+        self._memory.scatter(given.names, after)
 
     def epoch_end(self) -> None:
         """Tell the method that an epoch has ended; ``dwa`` works on epoch means and does nothing without it."""
@@ -142,20 +165,53 @@ class Balancer:
         """
         names = snapshot.check_meta(state["meta"], self._header())
         self._check_known(names, snapshot.PLACE)
-        fresh = self._begin(names, torch.zeros(1)) if names else {}
+        width = state["meta"].get("width")
+        like = torch.zeros(1) if width is None else torch.zeros(len(names), width)
+        fresh = self._begin(names, like) if names else {}
         snapshot.restore(state, fresh, self._memory, self._reuse, self._rng)
 
     def _header(self) -> dict[str, Any]:
         return {"format": FORMAT, "method": METHODS.config(self.method), "every": self.every}
 
-    def _weights(self, names: tuple[str, ...], evidence: Evidence) -> Tensor:
-        if not self._reuse.due(names):
-            return self._reuse.take(names, evidence.losses)
-        before = self._memory.gather(names, evidence.losses)
-        weights, after = self.method.weigh(evidence, before, self._rng)
-        self._memory.scatter(names, after)
+    def _sinks(self, shared: Iterable[Tensor] | None, features: Tensor | Sequence[Tensor] | None) -> list[Tensor]:
+        if self.on == "features":
+            return feature_tensors(features, self.name)
+        return shared_parameters(shared, self.name)
+
+    def _on_gradients(self, survey: Survey, evidence: Evidence, way: Way) -> StepRecord:
+        names, losses = survey.losses.names, evidence.losses
+        if (weights := self._reused(names, evidence)) is not None:
+            self._engine.reuse(survey, weights, way)
+            return StepRecord(names, weights, losses)
+        gathered = self._engine.gather(survey, self.method.needs, way)
+        gramian = gathered.gramian
+        if self.check and not way.is_scaled:  # a gradient scaler is let have what is not finite: it waits for it
+            door.check_gradients(names, gramian.diagonal())
+        if not bool(gramian.isfinite().all()):
+            self._engine.finish(survey, gathered.combine(torch.ones_like(losses)), gathered.others, way)
+            return StepRecord(names, torch.ones_like(losses), losses, gramian)
+        units = scaling.units(self.normalise, losses, gramian)
+        jacobian = gathered.jacobian if self.method.needs is Need.JACOBIAN else None
+        full = scaling.scaled(evidence, gramian, jacobian, units)
+        found, before = self._fresh(names, full)
+        if isinstance(self.method, Combiner):
+            self._engine.finish(survey, gathered.cut(found), gathered.others, way)
+            return StepRecord(names, torch.full_like(losses, math.nan), losses, gramian)
+        weights = found if units is None else found * units.to(found)
         self._reuse.keep(names, weights)
-        return weights
+        self._engine.finish(survey, gathered.combine(weights), gathered.others, way)
+        return StepRecord(names, weights, losses, gramian, partial(self.method.residual, full, before, found))
+
+    def _reused(self, names: tuple[str, ...], evidence: Evidence) -> Tensor | None:
+        """The last weights of the tasks, if it is not yet time for new ones."""
+        return None if self._reuse.due(names) else self._reuse.take(names, evidence.losses)
+
+    def _fresh(self, names: tuple[str, ...], evidence: Evidence) -> tuple[Tensor, State]:
+        """The method's answer to the evidence, and the memory before it."""
+        before = self._memory.gather(names, evidence.like(self.method.needs))
+        found, after = answer(self.method, evidence, before, self._rng)
+        self._memory.scatter(names, after)
+        return found, before
 
     def _begin(self, names: tuple[str, ...], like: Tensor) -> dict[str, Tensor]:
         self._check_known(names, "tasks")
@@ -171,3 +227,24 @@ class Balancer:
                     where=where,
                     do=did_you_mean(name, self.tasks),
                 )
+
+
+def _check_options(method: Method, every: int, on: str, normalise: str) -> None:
+    """Options that cannot be, alone or with this method."""
+    if every < 1:
+        raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")
+    for option, found, known in (("on", on, ("parameters", "features")), ("normalise", normalise, scaling.KNOWN)):
+        if found not in known:
+            raise ConfigError(f"{option}: {found!r}.", where="balancer", do=did_you_mean(str(found), known))
+    if normalise != "none" and method.needs is Need.LOSSES:
+        raise ConfigError(
+            f"normalise={normalise!r} divides task gradients, and {type(method).__name__} looks at none.",
+            where="balancer",
+            do="Leave it out, or choose a method on gradients.",
+        )
+    if every > 1 and isinstance(method, Combiner):
+        raise ConfigError(
+            f"every={every} uses weights again, and {type(method).__name__} answers with an update instead of weights.",
+            where="balancer",
+            do="Leave every out, or choose a method that answers with weights.",
+        )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from polytask.balancing.contract import State
+from polytask.balancing.contract import PAIRS, State
 from polytask.errors import UserError
 
 MOST_INDICES = 256
@@ -26,9 +26,12 @@ class Memory:
         self._indices: dict[tuple[str, ...], Tensor] = {}
         self.names: tuple[str, ...] = ()
         self.state: State = {}
+        self.width: int | None = None
+        """P, for a method that remembers whole gradients; None for all others."""
 
     def gather(self, names: tuple[str, ...], like: Tensor) -> State:
         """The rows of ``names``, in that order, with the device and floating type of ``like``."""
+        self._check_width(like)
         if names != self.names:
             self._meet(names, like)
         if not self.state:
@@ -37,7 +40,7 @@ class Memory:
         if names == self.names:
             return dict(self.state)
         index = self._index(names, like)
-        return {key: rows.index_select(0, index) for key, rows in self.state.items()}
+        return {key: _select(key, rows, index) for key, rows in self.state.items()}
 
     def scatter(self, names: tuple[str, ...], state: State) -> None:
         """Put back the rows of ``names``, which were gathered before."""
@@ -45,12 +48,12 @@ class Memory:
             self.state = dict(state)
         else:
             self.state = {
-                key: rows.index_copy(0, self._index(names, rows), state[key]) for key, rows in self.state.items()
+                key: _put(key, rows, self._index(names, rows), state[key]) for key, rows in self.state.items()
             }
 
-    def replace(self, names: tuple[str, ...], state: State) -> None:
-        """Forget everything and hold these rows."""
-        self.names, self.state = names, dict(state)
+    def replace(self, names: tuple[str, ...], state: State, width: int | None = None) -> None:
+        """Forget everything and hold these rows, of gradients of ``width`` numbers."""
+        self.names, self.state, self.width = names, dict(state), width
         self._indices.clear()
 
     def _meet(self, names: tuple[str, ...], like: Tensor) -> None:
@@ -62,8 +65,16 @@ class Memory:
             return
         rows = self._init(new, like)
         if self.names:
-            rows = {key: torch.cat([old.to(rows[key]), rows[key]]) for key, old in self.state.items()}
-        self.replace(self.names + new, rows)
+            rows = {key: _append(key, old.to(rows[key]), rows[key]) for key, old in self.state.items()}
+        self.replace(self.names + new, rows, like.shape[1] if like.ndim == 2 else None)
+
+    def _check_width(self, like: Tensor) -> None:
+        if self.width is not None and like.ndim == 2 and like.shape[1] != self.width:
+            raise UserError(
+                f"expected task gradients of {self.width} numbers as before, found {like.shape[1]}.",
+                where="shared",
+                do="Pass the same shared parameters in every step: this method remembers their gradients.",
+            )
 
     def _move(self, like: Tensor) -> None:
         for key, rows in self.state.items():
@@ -80,3 +91,20 @@ class Memory:
             index = torch.tensor([place[name] for name in names], device=like.device)
             self._indices[names] = index
         return index
+
+
+def _select(key: str, rows: Tensor, index: Tensor) -> Tensor:
+    chosen = rows.index_select(0, index)
+    return chosen.index_select(1, index) if key.startswith(PAIRS) else chosen
+
+
+def _put(key: str, rows: Tensor, index: Tensor, new: Tensor) -> Tensor:
+    if not key.startswith(PAIRS):
+        return rows.index_copy(0, index, new)
+    pairs = rows.clone()
+    pairs[index[:, None], index] = new
+    return pairs
+
+
+def _append(key: str, old: Tensor, new: Tensor) -> Tensor:
+    return torch.block_diag(old, new) if key.startswith(PAIRS) else torch.cat([old, new])

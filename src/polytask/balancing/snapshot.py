@@ -18,7 +18,8 @@ def take(header: Mapping[str, Any], memory: Memory, reuse: Reuse, rng: Generator
     """``{"tensors": {name: Tensor}, "meta": JSON values}``; the tensors share no memory."""
     tensors = {f"method.{key}": rows.clone() for key, rows in memory.state.items()}
     tensors |= {f"reuse.{key}": rows.clone() for key, rows in reuse.memory.state.items()}
-    meta = {**header, "tasks": list(memory.names), "reuse": {name: reuse.uses[name] for name in reuse.memory.names}}
+    uses = {name: reuse.uses[name] for name in reuse.memory.names}
+    meta = {**header, "tasks": list(memory.names), "width": memory.width, "reuse": uses}
     return {"tensors": {**tensors, "rng": rng.get_state()}, "meta": meta}
 
 
@@ -57,7 +58,8 @@ def restore(
     if wrong:
         lines = (f"{key}: expected {expected.get(key, 'none')}, found {found.get(key, 'none')}" for key in wrong)
         raise RunError(f"tensors are missing, superfluous or of another shape: {'; '.join(lines)}.", where=PLACE)
-    memory.replace(tuple(meta["tasks"]), {key: tensors[f"method.{key}"].clone() for key in fresh})
+    rows = {key: tensors[f"method.{key}"].clone() for key in fresh}
+    memory.replace(tuple(meta["tasks"]), rows, meta.get("width"))
     reuse.memory.replace(tuple(meta["reuse"]), {"weights": tensors["reuse.weights"].clone()} if meta["reuse"] else {})
     reuse.uses = dict(meta["reuse"])
     rng.set_state(tensors["rng"].cpu())
