@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "Say what becomes of every column and label.",
     "train": "Train one model for all tasks.",
     "compare": "Find out which tasks sharing helps or hurts.",
+    "describe": "Show which weights tasks share.",
     "evaluate": "Score a saved model on a table with labels.",
     "predict": "Predict with a saved model.",
     "report": "Write the HTML report of a run again.",

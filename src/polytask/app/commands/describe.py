@@ -1,0 +1,54 @@
+"""``polytask describe``: who shares what, and what a row costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from polytask.app.options import Set
+from polytask.app.reading import read_config
+from polytask.app.rows import divide, open_rows
+from polytask.app.saved import model_in
+from polytask.batch import Inputs, InputSpec
+from polytask.nets.description import describe, flops
+from polytask.nets.model import Model
+from polytask.training.learner import load
+from polytask.training.sources import prepare, read_sources
+
+Described = Annotated[Path, typer.Argument(metavar="CONFIG|MODEL", help="A configuration, a saved model or a run.")]
+
+
+def command(what: Described, *, changes: Set = None) -> None:
+    """Show the weights of a model as a tree: what all tasks share, what each has alone.
+
+    For a configuration, the model that it would train; nothing is trained. For a saved model or a run, that model.
+    """
+    if what.is_dir():
+        fitted = load(model_in(what)).fitted
+        for part in fitted.parts:
+            _show(part.model, fitted.schema.spec, part.name if len(fitted.parts) > 1 else "model")
+        return
+    opened = open_rows(read_config(what, changes or ()))
+    learner = opened.learner
+    sides = divide(opened, learner.recipe.options.seed)
+    prepared = prepare(
+        learner.tasks,
+        read_sources(sides.train),
+        None,
+        learner.schema,
+        exclude=learner.exclude,
+        features=learner.features,
+    )
+    spec = prepared.schema.spec
+    _show(Model(spec, prepared.targets, learner.recipe.encoder, learner.recipe.sharing), spec, "model")
+
+
+def _show(model: Model, spec: InputSpec, name: str) -> None:
+    row = Inputs(torch.zeros(1, spec.numeric), torch.zeros(1, len(spec.cardinalities), dtype=torch.int64))
+    tree = describe(model)
+    print(f"{name}: {len(model.tasks)} tasks, {tree.numbers:,} numbers, {flops(model, row):,} FLOPs per row")
+    for line in tree.lines():
+        print(line)
