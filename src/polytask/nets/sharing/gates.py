@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polytask.batch import Features
 
@@ -30,8 +32,19 @@ def summary(features: Features) -> Tensor:
     return (values * real).sum(1) / real.sum(1).clamp(min=1)
 
 
-class Gates(nn.Module):
-    r"""The gates of G tasks: :math:`g_t = \mathrm{softmax}(W_t x)` over n experts, without bias.
+class Gate(nn.Module, ABC):
+    """Weights of n experts for each of G mixtures. Every parameter stacks G slices."""
+
+    @abstractmethod
+    def forward(self, read: Tensor, gates: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Weights ``(N, len(gates), n)`` of these gates, and what the gate adds to the total of a training step.
+
+        :param read: ``(N, C)``.
+        """
+
+
+class SoftmaxGate(Gate):
+    r"""The usual gate :math:`g_t(x) = \mathrm{softmax}(W_t x)`, without bias.
 
     Weights start uniform in ±1/√C, like those of ``nn.Linear``.
 
@@ -48,43 +61,44 @@ class Gates(nn.Module):
         self.weight = nn.Parameter(torch.empty(gates, experts, channels))
         nn.init.uniform_(self.weight, -(channels**-0.5), channels**-0.5)
 
-    def forward(self, read: Tensor, gates: Sequence[int] | None = None) -> Tensor:
-        """Weights of all experts, ``(N, G, n)``; with ``gates``, those of some gates only.
-
-        :param read: ``(N, C)``, the same for all gates, or ``(N, G, C)``.
-        """
-        weight = self.weight if gates is None else self.weight[list(gates)]
-        if read.ndim == 2:
-            logits = nn.functional.linear(read, weight.flatten(0, 1)).unflatten(1, weight.shape[:2])
-        else:
-            logits = torch.einsum("ngc,gic->ngi", read, weight)
-        return logits.softmax(-1)
+    def forward(self, read: Tensor, gates: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """See :class:`Gate`; ``read`` may also be ``(len(gates), N, C)``, one for each gate."""
+        weight = self.weight if len(gates) == len(self.weight) else self.weight[list(gates)]
+        if read.ndim == 3:
+            return torch.bmm(read, weight.transpose(1, 2)).transpose(0, 1).softmax(-1), None
+        logits = functional.linear(read, weight.flatten(0, 1)).view(-1, *weight.shape[:2])
+        return logits.softmax(-1), None
 
 
 def mix(weights: Tensor, experts: Tensor) -> Tensor:
-    r"""Mixtures :math:`\sum_i g_{ti} \, e_i(x)` of every row: ``(N, G, n), (n, N, ...) -> (G, N, ...)``.
+    r"""Mixtures :math:`\sum_i g_{ti} \, e_i(x)`: ``(N, G, n), (n, N, ...) -> (N, G, ...)``.
 
     One product for all gates, whatever the shape of what an expert puts out.
+
+    :param weights: of every row; ``(1, G, n)`` when they are the same for all rows.
     """
-    flat = experts.flatten(2)
-    mixed = torch.bmm(weights.to(flat.dtype), flat.transpose(0, 1))  # (N, G, ...)
-    return mixed.transpose(0, 1).unflatten(2, experts.shape[2:]) if experts.ndim > 3 else mixed.transpose(0, 1)
+    gates, shape = weights.shape[1], experts.shape[1:]
+    weights = weights.to(experts.dtype)
+    if len(weights) == 1:
+        return (weights[0] @ experts.flatten(1)).view(gates, *shape).transpose(0, 1)
+    return torch.bmm(weights, experts.flatten(2).transpose(0, 1)).view(shape[0], gates, *shape[1:])
 
 
 def entropy(weights: Tensor) -> Tensor:
-    """Entropy of gates ``(..., n)`` in nats, ``(...)``: log n when all experts count alike, 0 when one is left."""
+    """Entropy of weights ``(..., n)`` in nats, ``(...)``: log n when all experts count alike, 0 when one is left."""
     return -(weights * weights.clamp(min=FLOOR).log()).sum(-1)
 
 
-def gate_diagnostics(weights: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
-    r"""How far experts have collapsed, per task, and for all tasks together.
+def gate_diagnostics(weights: Tensor, gates: Sequence[str]) -> dict[str, Tensor]:
+    """How far experts have collapsed, gate by gate, and over all gates.
 
-    - ``gate_entropy/<task>``: mean entropy of the task's gate over log n; 0: one expert is left, 1: all count alike.
-    - ``expert_use``: entropy of the mean gate over rows and tasks, over log n. Near 0, the other experts are dead.
+    - ``gate_entropy/<gate>``: mean entropy of a gate over log n: 0 when one expert is left, 1 when all count alike.
+    - ``expert_use``: entropy of the mean weights over rows and gates, over log n. Near 0 all experts but one are dead.
 
-    :param weights: ``(N, T, n)``.
+    :param weights: ``(N, G, n)``.
     """
-    scale = math.log(weights.shape[-1]) if weights.shape[-1] > 1 else 1.0
-    own = entropy(weights.detach()).mean(0) / scale
-    use = entropy(weights.detach().mean((0, 1))) / scale
-    return {f"gate_entropy/{task}": own[i] for i, task in enumerate(tasks)} | {"expert_use": use}
+    weights = weights.detach()
+    scale = math.log(max(weights.shape[-1], 2))
+    own = entropy(weights).mean(0) / scale
+    use = entropy(weights.mean((0, 1))) / scale
+    return {f"gate_entropy/{gate}": own[i] for i, gate in enumerate(gates)} | {"expert_use": use}
