@@ -64,6 +64,10 @@ class Stack(nn.Module):
         found = functional_call(self, chosen, (given,))
         return found  # functional_call is not typed
 
+    def rows(self, copies: Sequence[int], values: Tensor) -> Tensor:
+        """The same for modules from tensor to tensor: ``(n', ...) -> (n', ...)``."""
+        return _tensor(self.some(copies, values))
+
     def copy_parameters(self, copy: int) -> Iterator[Tensor]:
         """The slices of all parameters that belong to one copy."""
         return (parameter[copy] for parameter in self.parameters())
@@ -109,11 +113,11 @@ class StackedStages(nn.Module):
 
     def step(self, block: int, features: Features, copies: Sequence[int]) -> Features:
         """One block of these copies."""
-        return _features(_stack(self.blocks[block]).some(copies, features))
+        return _features(as_stack(self.blocks[block]).some(copies, features))
 
     def end(self, features: Features, copies: Sequence[int]) -> Tensor:
         """The pools of these copies: ``(n', N, width)``."""
-        found = _stack(self.pool).some(copies, features)
+        found = as_stack(self.pool).some(copies, features)
         return found.values if isinstance(found, Features) else found
 
     def stacks(self) -> Iterator[Stack]:
@@ -224,7 +228,8 @@ def _tensor(found: object) -> Tensor:
     return found
 
 
-def _stack(module: nn.Module) -> Stack:
+def as_stack(module: nn.Module) -> Stack:
+    """The module, for type checkers: lists of modules forget what they hold."""
     if not isinstance(module, Stack):
         raise TypeError(f"expected a Stack, found {type(module).__name__}")
     return module
