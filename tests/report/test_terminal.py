@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 from synthetic_comparison import HARD, comparison, everything_else, hostile_names
 
+from polytask.record.compare import CompareRecord, ContenderFacts, DataFacts, ScoreFacts, TaskFacts, VerdictFacts
 from polytask.report.terminal import print_comparison
 
 
@@ -80,3 +81,25 @@ def test_numbers_stay_on_one_line_where_they_fit_exactly():
     fine = [dataclasses.replace(v, interval=(v.estimate - 0.0011, v.estimate + 0.0011)) for v in record.verdicts]
     text = printed(dataclasses.replace(record, verdicts=tuple(fine)))
     assert "+0.0099 [+0.0088, +0.0110]" in text
+
+
+def test_one_seed_shows_the_interval_of_the_two_trained_models() -> None:
+    verdict = VerdictFacts(
+        contender="multi", task="a", metric="rmse", verdict="no verdict", estimate=0.5, rows_only=(0.25, 0.75), seeds=1,
+        rows=300, note="one seed: verdict withheld; the interval speaks about these two trained models only",
+    )  # fmt: skip
+    record = CompareRecord(
+        title="one seed",
+        created="2026-01-01T00:00:00+00:00",
+        statement="",
+        data=DataFacts((), 100, 10, 300),
+        tasks=(TaskFacts("a", "regression", "rmse", False, 100, 300),),
+        seeds=(0,),
+        baseline="single",
+        contenders=(ContenderFacts("single", "single-task", "single"), ContenderFacts("multi", "multi-task", "multi")),
+        scores=(ScoreFacts("single", "a", {"rmse": (2.0,)}), ScoreFacts("multi", "a", {"rmse": (1.5,)})),
+        verdicts=(verdict,),
+    )
+    text = printed(record)
+    assert "+0.50 [+0.25, +0.75]" in text
+    assert "these two trained" in text

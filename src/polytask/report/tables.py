@@ -51,7 +51,8 @@ def verdict_rows(record: CompareRecord, contender: ContenderFacts) -> list[Verdi
 
 
 def _verdict_row(record: CompareRecord, task: TaskFacts, v: VerdictFacts) -> VerdictRow:
-    places = decimals(_half(v.interval) if isfinite(_half(v.interval)) else abs(v.estimate))
+    shown = v.interval if isfinite(_half(v.interval)) else v.rows_only  # one seed: the note says what it is about
+    places = decimals(_half(shown) if isfinite(_half(shown)) else abs(v.estimate))
     percents = max(1, decimals(_half(v.relative_interval), most=2)) if isfinite(_half(v.relative_interval)) else 1
     called = v.verdict != "no evidence"
     role = "auxiliary" if task.role == "auxiliary" else ""
@@ -63,7 +64,7 @@ def _verdict_row(record: CompareRecord, task: TaskFacts, v: VerdictFacts) -> Ver
         value=number(score(record, v.contender, task.name, v.metric).mean, places),
         value_sd=score(record, v.contender, task.name, v.metric).text(places),
         gain=number(v.estimate, places, sign=True),
-        interval=interval(v.interval, places),
+        interval=interval(shown, places),
         relative=f"{number(v.relative_gain, percents, sign=True)} %" if isfinite(v.relative_gain) else ABSENT,
         relative_interval=interval(v.relative_interval, percents),
         rows_only=interval(v.rows_only, places),
