@@ -10,7 +10,8 @@ BLOCK = 2**16
 
 def blocks(X: Tensor) -> tuple[Tensor, ...]:
     """Views of up to 65 536 columns each, of a row ``(P,)`` or of rows ``(T, P)``."""
-    return torch.split(X, BLOCK, dim=-1)
+    parts: tuple[Tensor, ...] = torch.split(X, BLOCK, dim=-1)  # torch leaves it untyped
+    return parts
 
 
 def lengths(X: Tensor) -> Tensor:

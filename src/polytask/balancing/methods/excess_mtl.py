@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from polytask.balancing import learned
 from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
 from polytask.catalogue import Paper
+from polytask.errors import ConfigError
 from polytask.maths.blocks import blocks
 
 
@@ -44,7 +44,8 @@ class ExcessMTL(Weigher):
     eta: float = 0.01
 
     def __post_init__(self) -> None:
-        learned.check_lr(self.eta)
+        if not 0 < self.eta < math.inf:
+            raise ConfigError(f"expected a number above 0, found {self.eta}.", where="eta")
 
     def init(self, tasks: tuple[str, ...], like: Tensor) -> State:
         """Sums of squares, the first excess (NaN: not yet known) and log w."""

@@ -69,7 +69,7 @@ class SDMGrad(Weigher):
         if evidence.cross is not None:
             w = self._iterate(evidence.cross.double(), onto_simplex(state["w"].double()), part).to(evidence.losses)
         else:
-            w = weights_of(evidence, lambda gramian: shortest(gramian, part), zero=0.0, none=part / max(self.lam, part))
+            w = weights_of(evidence, lambda gramian: shortest(gramian, part), zero=0.0, none=1 / len(evidence.losses))
         return (w + part) / w.add(part).sum(), {"w": w}
 
     def _iterate(self, A: Tensor, w: Tensor, part: float) -> Tensor:
