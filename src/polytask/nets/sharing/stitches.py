@@ -40,7 +40,7 @@ class Stitch(nn.Module):
         if len(copies) < len(mixing):
             mixing = mixing[copies]
         last = channels_last(values)
-        grouped = last.reshape(*last.shape[:-1], self.groups, -1)
+        grouped = last.reshape(*last.shape[:-1], self.groups, last.shape[-1] // self.groups)
         rule = "tgsh,s...hd->t...gd" if mixing.ndim == 4 else "tgshd,s...hd->t...gd"
         mixed = torch.einsum(rule, mixing.to(grouped.dtype), grouped)
         return channels_first(mixed.flatten(-2))
