@@ -11,12 +11,12 @@ import torch
 
 from polytask.data.splits.random import Random
 from polytask.data.table import Table
-from polytask.errors import ConfigError, DataError, RunError
+from polytask.errors import ConfigError, DataError, RunError, TaskError, UnknownNameError
 from polytask.record.compare import CompareRecord
 from polytask.studies.compare import compare
 from polytask.studies.memory import step_bytes
 from polytask.studies.options import CompareOptions
-from polytask.tasks import Binary, Regression
+from polytask.tasks import Binary, Count, Regression
 from polytask.training.learner import Learner, load
 
 QUICK = {"epochs": 3, "batch_size": 64, "threads": 1}
@@ -188,6 +188,27 @@ def test_boosting_answers_every_kind() -> None:
     scores = {s.task: s.metrics for s in made.scores if s.contender == "boosting"}
     assert scores["a"]["r2"][0] > 0.3
     assert scores["b"]["auc"][0] > 0.7
+
+
+def test_linear_estimators_take_part() -> None:
+    """The targets are linear in the features, so a linear estimator must come close to the noise."""
+    options = CompareOptions(seeds=2, linear=("mean_regularized", "trace_norm"), matched=False)
+    made = compare(learner(), table(1500), options=options)
+    assert [c.name for c in made.contenders] == ["single", "multi", "mean_regularized", "trace_norm"]
+    scores = {(s.contender, s.task): s.metrics for s in made.scores}
+    for name in ("mean_regularized", "trace_norm"):
+        assert scores[name, "a"]["rmse"][0] < 1.15  # the noise has deviation 1
+        assert scores[name, "b"]["auc"][0] > 0.85
+    assert {v.contender for v in made.verdicts} == {"multi", "mean_regularized", "trace_norm"}
+
+
+def test_linear_estimators_refuse_what_they_cannot_learn() -> None:
+    counted = Learner([Count("n")], training=QUICK)
+    frame = table(300).with_columns(n=pl.int_range(300) % 7).drop("a", "b", "noise")
+    with pytest.raises(TaskError, match="learns binary, multilabel and regression"):
+        compare(counted, frame, options=CompareOptions(seeds=1, linear=("mean_regularized",)))
+    with pytest.raises(UnknownNameError, match="Did you mean 'trace_norm'"):
+        compare(learner(), table(300), options=CompareOptions(seeds=1, linear=("tracenorm",)))
 
 
 def test_repeated_splits_speak_about_other_samples() -> None:

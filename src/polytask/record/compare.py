@@ -79,13 +79,13 @@ class ContenderFacts:
     :param name: short and unique; every other part of the record refers to it.
     :param title: what tables and charts print.
     :param config: the resolved configuration, as JSON values.
-    :param kind: one model per task, one model for all, or boosted trees per task.
+    :param kind: one model per task, one model for all, a linear estimator for all, or boosted trees per task.
     :param primary: named beforehand as the one whose verdicts count: its Holm family holds no other contender.
     """
 
     name: str
     title: str
-    kind: Literal["single", "multi", "boosting"]
+    kind: Literal["single", "multi", "linear", "boosting"]
     description: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     primary: bool = False

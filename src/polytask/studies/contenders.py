@@ -11,6 +11,7 @@ from polytask.errors import ConfigError
 from polytask.nets.sharing import SHARING
 from polytask.nets.sharing.hard import Hard
 from polytask.studies.boosting import Boosting, lightgbm_module
+from polytask.studies.linear import Linear, estimator_classes
 from polytask.studies.network import Network
 from polytask.studies.options import CompareOptions
 from polytask.studies.trainer import Contender
@@ -63,6 +64,11 @@ def line_up(
                     "single", single, alone, judged=False,
                 )
             )  # fmt: skip
+    for name in options.linear:
+        estimator_classes(name)  # missed now, before anything is trained
+        title = f"linear, {name.replace('_', ' ')}"
+        text = "A convex multi-task estimator, strengths chosen on validation rows; a family of verdicts of its own."
+        found.append(Contender(name, title, text, "linear", Linear(name), (names,)))
     if options.boosting:
         lightgbm_module()  # missed now, before anything is trained
         text = "Gradient boosted trees, one model per target; a family of verdicts of their own."

@@ -15,6 +15,8 @@ class CompareOptions:
     :param equal: also train the multi-task model with equal weights (when the requested balancer is another one).
     :param matched: also train single-task models that share the compute of one multi-task run among them.
     :param boosting: also train one LightGBM model per target (extra ``[boosting]``).
+    :param linear: also fit these estimators of ``polytask.linear``, each once per seed, with strengths chosen on the
+        validation rows (extra ``[linear]``; binary and regression tasks), for example ``["mean_regularized"]``.
     :param primary: name of the contender whose verdicts count, named before looking; its Holm family holds its own
         tasks only. Default: all contenders share one family.
     :param margin: differences below this many percent of the baseline's error may be called "practically equal".
@@ -28,6 +30,7 @@ class CompareOptions:
     equal: bool = True
     matched: bool = True
     boosting: bool = False
+    linear: tuple[str, ...] = ()
     primary: str = ""
     margin: float | None = None
     splits: int = 0

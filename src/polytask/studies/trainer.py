@@ -56,7 +56,8 @@ class Contender:
     """One way of learning all the tasks, trained once per seed.
 
     :param name: short and unique. :param title: what tables and charts print.
-    :param kind: ``"single"``: one model per task; ``"multi"``: models that serve several; ``"boosting"``: trees.
+    :param kind: ``"single"``: one model per task; ``"multi"``: models that serve several; ``"linear"``:
+        convex estimators; ``"boosting"``: trees.
     :param groups: the tasks of each of its models; together they cover every task once.
     :param judged: its differences to the baseline get verdicts and enter the Holm family.
     """
@@ -64,7 +65,7 @@ class Contender:
     name: str
     title: str
     description: str
-    kind: Literal["single", "multi", "boosting"]
+    kind: Literal["single", "multi", "linear", "boosting"]
     trainer: Trainer
     groups: tuple[tuple[str, ...], ...]
     judged: bool = True
