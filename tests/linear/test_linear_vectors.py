@@ -32,6 +32,11 @@ CASES = {
     "robust": (linear.Robust(1.0, 0.8, **EXACT), expected("robust_mtl"), 1e-6),
     "robust_feature": (linear.RobustFeature(0.7, 0.9, **EXACT), expected("robust_feature_mtl"), 1e-6),
     "sparse_low_rank": (linear.SparseLowRank(0.6, 1.0, **EXACT), expected("sparse_lowrank"), 1e-4),
+    "graph": (linear.GraphTasks(1.5, ridge=0.0, **EXACT), expected("graph_smooth"), 1e-9),
+    "cfsgl": (linear.TemporalGroup(0.0, 0.0, 0.2, 0.5, 0.3, **EXACT), expected("fused_sparse_group"), 1e-4),
+    "clustered": (linear.ClusteredTasks(1.0, 0.5, 2, **EXACT), expected("clustered_mtl"), 2e-3),
+    "caso": (linear.AlternatingStructure(1.0, 0.5, 2, **EXACT), expected("caso"), 2e-3),
+    "feature_learning": (linear.FeatureLearning(0.3, **EXACT), expected("mtfl_argyriou"), 1e-6),
 }
 
 
@@ -67,6 +72,14 @@ def test_lambda_max(estimator, method, case):
     below = estimator(value * 0.99, fit_intercept=False).fit(SMALL_X, SMALL_Y)
     assert np.abs(zero.coef_).max() < 1e-12
     assert np.abs(below.coef_).max() > 1e-4
+
+
+def test_what_is_learned_about_tasks_and_features():
+    clusters = linear.ClusteredTasks(1.0, 0.5, 2, **EXACT).fit(SMALL_X, SMALL_Y)
+    np.testing.assert_allclose(clusters.task_covariance_, expected("clustered_mtl")["M"], atol=2e-3)
+    assert np.trace(clusters.task_covariance_) == pytest.approx(2)
+    features = linear.FeatureLearning(0.3, **EXACT).fit(SMALL_X, SMALL_Y)
+    np.testing.assert_allclose(features.feature_covariance_, expected("mtfl_argyriou")["D_trace1"], atol=1e-6)
 
 
 def _prox(name):

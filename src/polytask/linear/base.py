@@ -22,11 +22,12 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 
 from polytask.errors import ConfigError, DataError
-from polytask.linear.arrays import Array
+from polytask.linear.arrays import Array, is_sparse
 from polytask.linear.fista import Solution
-from polytask.linear.forms import Rows, is_lists, read_features, read_rows
+from polytask.linear.forms import Rows, check_labels, is_lists, read_features, read_rows, read_tasks
 from polytask.linear.placing import Placed, place
 from polytask.linear.problem import Problem, Regulariser, build_problem, solve
+from polytask.linear.regularisation_path import Path, strength_path
 
 
 class LinearTasks(BaseEstimator, ABC):
@@ -86,6 +87,10 @@ class LinearTasks(BaseEstimator, ABC):
         blocks = self.regulariser(rows.labels, slope.shape[1]).blocks
         return max((block.critical(slope) for block in blocks), default=float("inf"))
 
+    def path(self, X: Any, y: Any, tasks: Any = None, sample_weight: Any = None, **grid: Any) -> Path:
+        """Solutions along the strength, each started from the one before; ``grid`` as in ``strength_path``."""
+        return strength_path(self, X, y, tasks, sample_weight, **grid)
+
     def _fit(self, rows: Rows) -> None:
         problem = self.problem(rows)
         regulariser = self.regulariser(rows.labels, rows.X.shape[1])
@@ -111,7 +116,7 @@ class LinearTasks(BaseEstimator, ABC):
         if len(self.tasks_) == 1 and not placed.codes.any():
             return np.asarray(table @ self.coef_[0]) + self.intercept_[0], placed
         chosen = known[placed.codes]
-        products = table.multiply(chosen).sum(axis=1) if not isinstance(table, np.ndarray) else (table * chosen).sum(1)
+        products = table.multiply(chosen).sum(axis=1) if is_sparse(table) else (table * chosen).sum(axis=1)
         return np.asarray(products).ravel() + levels[placed.codes], placed
 
     def _check_options(self) -> None:
@@ -195,6 +200,8 @@ class MultiTaskClassifier(ClassifierMixin, LinearTasks):
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3
             )
+        if labels.ndim == 1 and labels.dtype.kind == "f" and not lists:
+            check_labels(labels, *read_tasks(tasks, len(labels)))
         known = labels[~_missing(labels)] if labels.ndim == 2 else labels
         if labels.ndim <= 2:
             check_classification_targets(known.ravel())

@@ -89,7 +89,7 @@ def read_rows(estimator: Any, X: Any, y: Any, tasks: Any, sample_weight: Any, *,
         raise DataError(
             f"Found input variables with inconsistent numbers of samples: X {checked.shape[0]}, y {len(target)}."
         )
-    _check_labels(target, labels, codes)
+    check_labels(target, labels, codes)
     weight = _check_sample_weight(sample_weight, checked, dtype=np.float64, ensure_non_negative=True)
     rows = Rows(checked, target, weight, codes, labels, "single" if tasks is None else "stacked")
     _check_weights(rows)
@@ -179,11 +179,12 @@ def _read_columns(X: Any, y: Any, tasks: Any, sample_weight: Any) -> Rows:
     return rows
 
 
-def _check_labels(y: Array, labels: NDArray[Any], codes: Codes) -> None:
+def check_labels(y: Array, labels: NDArray[Any], codes: Codes) -> None:
+    """Refuse labels that are not finite, with the task."""
     wrong = np.flatnonzero(~np.isfinite(y))
     if len(wrong):
         what = "NaN" if np.isnan(y[wrong[0]]) else "infinity"
-        raise DataError(f"Input y contains {what} (row {wrong[0]}).", where=f"task {labels[codes[wrong[0]]]!r}")
+        raise DataError(f"Input y contains {what} (row {wrong[0]}).", where=f"task {labels[codes[wrong[0]]].item()!r}")
 
 
 def _check_weights(rows: Rows) -> None:

@@ -65,7 +65,7 @@ def _positions(names: NDArray[Any], known: NDArray[Any], unseen: str) -> Codes:
     codes = np.minimum(np.searchsorted(known, names), len(known) - 1)
     new = known[codes] != names
     if new.any():
-        example = names[new][0]
+        example = names[new].tolist()[0]
         what = f"task {example!r} was not seen in fit"
         if unseen == "error":
             raise DataError(
