@@ -51,14 +51,34 @@ class Case:
         )
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One step of a method through a case.
+
+    :param before: the memory that it was given.
+    :param given: its answer: weights or update.
+    """
+
+    step: int
+    evidence: Evidence
+    before: State
+    given: Tensor
+
+
 def play(method: Method, case: Case) -> Iterator[tuple[int, Tensor]]:
     """Step and answer of a method that goes through a case from the start, with its memory."""
+    return ((moment.step, moment.given) for moment in moments(method, case))
+
+
+def moments(method: Method, case: Case) -> Iterator[Moment]:
+    """All that happens while a method goes through a case."""
     state: State = method.init(case.tasks, case.evidence(0, method.needs).like(method.needs))
     rng = torch.Generator().manual_seed(0)
     for step in range(len(case.losses)):
-        given, state = answer(method, case.evidence(step, method.needs), state, rng)
-        yield step, given
-        state = looked_back(method, case, step, state)
+        evidence = case.evidence(step, method.needs)
+        given, after = answer(method, evidence, state, rng)
+        yield Moment(step, evidence, state, given)
+        state = looked_back(method, case, step, after)
         if (step + 1) % EPOCH == 0:
             state = method.epoch_end(state)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.cases import Case, cases, looked_back
-from polytask.balancing.contract import Combiner, Method, Need, State, Weigher
+from polytask.balancing.contract import PAIRS, Combiner, Method, Need, State, Weigher
 from polytask.balancing.laws import LAWS, BrokenPromiseError, fail
 from polytask.balancing.methods import METHODS
 from polytask.balancing.one_shot import answer
@@ -80,6 +80,8 @@ def keeps_its_state(method: Method, case: Case) -> None:
             for key, rows in state.items():
                 if rows.ndim == 0 or len(rows) != len(case.tasks):
                     fail(method, case, step, f"one row per task in {key!r}", f"the shape {tuple(rows.shape)}")
+                if key.startswith(PAIRS) and rows.shape != (len(case.tasks),) * 2:
+                    fail(method, case, step, f"one number per pair in {key!r}", f"the shape {tuple(rows.shape)}")
 
 
 def changes_nothing_given(method: Method, case: Case) -> None:

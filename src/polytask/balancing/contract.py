@@ -20,10 +20,11 @@ from polytask.errors import UserError
 State: TypeAlias = dict[str, Tensor]
 """Everything a method remembers: tensors with leading dimension T. ``{}`` if it remembers nothing.
 
-A key that starts with :data:`PAIRS` holds a number per pair of tasks, ``(T, T)``; pairs of tasks that never met hold 0.
+A key that starts with :data:`PAIRS` holds a number per pair of tasks, ``(T, T)``.
 """
 
 PAIRS = "pairs."
+"""Start of the keys of pairs. Pairs of tasks that were met one after the other hold 0 at first."""
 
 
 class Need(IntEnum):
@@ -47,6 +48,11 @@ class Law(Enum):
     SCALE_FREE = "rescaling all losses (and gradients) by one factor leaves the weights alone"
     TASK_SCALE_FREE = "rescaling one task's loss by c divides its weight by c: the update does not change"
     NON_CONFLICTING = "no task's loss rises to first order"
+    DIRECTION_SCALE_FREE = "rescaling one task's loss leaves the direction of the update alone"
+    LINEAR = "rescaling losses by a + b gives the sum of the updates for a and for b"
+    EQUAL_PROJECTION = "the update has the same projection on every task's unit gradient, where that is possible"
+    BARGAIN = "every task's weight times its gain is the same, where some direction serves all"
+    EXACT = "the optimality conditions hold to 1e-9 (in float64), as the method measures them itself"
 
 
 @dataclass(frozen=True)

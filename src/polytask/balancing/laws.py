@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from polytask.balancing.cases import Case, play
+from polytask.balancing.cases import Case, moments, play
 from polytask.balancing.contract import Combiner, Law, Method
 from polytask.errors import PolytaskError
+from polytask.maths.gramian import nearest_psd
+from polytask.maths.simplex import min_norm
 
 FACTORS = (16.0, 1e-3)
+RESIDUAL = 1e-9
+VANISHING = 1e-6
+"""Length over which an update, in units of its parts, is more than rounding."""
 
 
 class BrokenPromiseError(PolytaskError, AssertionError):
@@ -76,10 +82,75 @@ def non_conflicting(method: Method, case: Case) -> None:
     """No task's loss rises to first order: ``J d >= 0`` for the update d."""
     for step, given in play(method, case):
         J = case.jacobians[step]
-        d = given if isinstance(method, Combiner) else given @ J
-        room = tolerance(d.dtype) * J.norm(dim=1) * d.norm()
+        d, size = _update(method, given, J)
+        room = tolerance(d.dtype) * J.norm(dim=1) * size
         if not bool((J @ d >= -room).all()):
             fail(method, case, step, "inner products of update and task gradients of 0 or more", J @ d)
+
+
+def direction_scale_free(method: Method, case: Case) -> None:
+    """Rescaling one task's loss leaves the direction of the update alone."""
+    factors = torch.ones_like(case.losses[0])
+    for factor in FACTORS:
+        factors[0] = factor
+        larger = case.scaled(factors)
+        for (step, plain), (_, scaled) in zip(play(method, case), play(method, larger), strict=True):
+            d, size = _update(method, plain, case.jacobians[step])
+            e, _ = _update(method, scaled, larger.jacobians[step])
+            if d.norm() <= VANISHING * size:
+                continue  # nothing but rounding
+            if not near(e / e.norm(), d / d.norm()):
+                fail(method, case, step, f"with the first loss times {factor} the direction {_short(d / d.norm())}", e)
+
+
+def linear(method: Method, case: Case) -> None:
+    """Rescaling losses by ``a + b`` gives the sum of the updates for a and for b."""
+    a = torch.ones_like(case.losses[0])
+    b = torch.linspace(0.1, 3.0, len(a), dtype=a.dtype)
+    parts = (case.scaled(a), case.scaled(b), case.scaled(a + b))
+    for (step, x), (_, y), (_, z) in zip(*(play(method, part) for part in parts), strict=True):
+        (d, _), (e, _), (both, size) = (
+            _update(method, given, part.jacobians[step]) for given, part in zip((x, y, z), parts, strict=True)
+        )
+        if not bool(((both - d - e).abs() <= tolerance(d.dtype) * size).all()):
+            fail(method, case, step, f"for a + b the update {_short(d + e)}", both)
+
+
+def equal_projection(method: Method, case: Case) -> None:
+    """All unit gradients that are not zero have one projection on the update, above 0, if they are independent."""
+    for step, given in play(method, case):
+        J = case.jacobians[step]
+        U = _units(J)
+        if not len(U) or float(torch.linalg.eigvalsh(U @ U.T)[0]) < VANISHING:
+            continue
+        d, size = _update(method, given, J)
+        projections = U @ d
+        if float(projections.max() - projections.min()) > tolerance(d.dtype) * size or not bool(
+            (projections > 0).all()
+        ):
+            fail(method, case, step, "one projection above 0 on all unit gradients", projections)
+
+
+def bargain(method: Method, case: Case) -> None:
+    """Weight times gain is the same for every task whose gradient is not zero, if some direction serves all."""
+    for step, given in play(method, case):
+        J = case.jacobians[step]
+        U = _units(J)
+        if not len(U) or nearest_to_zero(U) < 1e-3:
+            continue
+        gains = (given * (J @ (given @ J)))[J.norm(dim=1) > 0]
+        if not near(gains, gains.mean().expand_as(gains)):
+            fail(method, case, step, "equal products of weight and gain", gains)
+
+
+def exact(method: Method, case: Case) -> None:
+    """The optimality conditions hold to 1e-9, as the method measures them itself."""
+    if case.losses.dtype != torch.float64:
+        return
+    for moment in moments(method, case):
+        residual = method.residual(moment.evidence, moment.before, moment.given)
+        if residual > RESIDUAL:
+            fail(method, case, moment.step, f"a residual of at most {RESIDUAL}", f"{residual:.3g}")
 
 
 LAWS: Mapping[Law, Callable[[Method, Case], None]] = {
@@ -90,6 +161,11 @@ LAWS: Mapping[Law, Callable[[Method, Case], None]] = {
     Law.SCALE_FREE: scale_free,
     Law.TASK_SCALE_FREE: task_scale_free,
     Law.NON_CONFLICTING: non_conflicting,
+    Law.DIRECTION_SCALE_FREE: direction_scale_free,
+    Law.LINEAR: linear,
+    Law.EQUAL_PROJECTION: equal_projection,
+    Law.BARGAIN: bargain,
+    Law.EXACT: exact,
 }
 
 
@@ -124,6 +200,26 @@ def _size(method: Method, case: Case, step: int) -> float:
         return 0.0
     largest = case.jacobians[step].abs().amax(1)
     return float(torch.minimum(largest, largest / case.losses[step]).nan_to_num(nan=0.0).max())
+
+
+def nearest_to_zero(vectors: Tensor) -> float:
+    """Length of the shortest convex combination of the rows."""
+    U = vectors.double()
+    w = torch.from_numpy(min_norm(nearest_psd((U @ U.T).numpy()), np.ones(len(U))))
+    return float((w @ U).norm())
+
+
+def _update(method: Method, given: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
+    """The update, and the size that it would have if nothing in it cancelled: rounding is relative to that."""
+    if isinstance(method, Combiner):
+        return given, given.norm()
+    return given @ jacobian, given.abs() @ jacobian.norm(dim=1)
+
+
+def _units(jacobian: Tensor) -> Tensor:
+    """The rows at length 1; zero rows are left out."""
+    rows = jacobian[jacobian.norm(dim=1) > 0]
+    return torch.nn.functional.normalize(rows, eps=0.0)
 
 
 def _sums_to(total: float, method: Method, case: Case) -> None:

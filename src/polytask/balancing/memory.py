@@ -107,4 +107,9 @@ def _put(key: str, rows: Tensor, index: Tensor, new: Tensor) -> Tensor:
 
 
 def _append(key: str, old: Tensor, new: Tensor) -> Tensor:
-    return torch.block_diag(old, new) if key.startswith(PAIRS) else torch.cat([old, new])
+    if not key.startswith(PAIRS):
+        return torch.cat([old, new])
+    known = len(old)
+    pairs = new.new_zeros(known + len(new), known + len(new))
+    pairs[:known, :known], pairs[known:, known:] = old, new
+    return pairs

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from polytask.balancing.contract import Method
+from polytask.balancing.methods.aligned_mtl import AlignedMTL
+from polytask.balancing.methods.cagrad import CAGrad
 from polytask.balancing.methods.config import ConFIG
 from polytask.balancing.methods.cr_mogm import CRMOGM
 from polytask.balancing.methods.db_mtl import DBMTL
 from polytask.balancing.methods.dtp import DTP
+from polytask.balancing.methods.dualproj import DualProj
 from polytask.balancing.methods.dwa import DWA
 from polytask.balancing.methods.equal import Equal
 from polytask.balancing.methods.excess_mtl import ExcessMTL
+from polytask.balancing.methods.fairgrad import FairGrad
 from polytask.balancing.methods.famo import FAMO
 from polytask.balancing.methods.fixed import Fixed
 from polytask.balancing.methods.gcs import GCS
@@ -17,6 +21,9 @@ from polytask.balancing.methods.gls import GLS
 from polytask.balancing.methods.go4align import GO4Align
 from polytask.balancing.methods.graddrop import GradDrop
 from polytask.balancing.methods.gradnorm import GradNorm
+from polytask.balancing.methods.gradvac import GradVac
+from polytask.balancing.methods.imtl import IMTL
+from polytask.balancing.methods.imtl_g import IMTLG
 from polytask.balancing.methods.imtl_l import IMTLL
 from polytask.balancing.methods.krum import Krum
 from polytask.balancing.methods.log import Log
@@ -32,6 +39,7 @@ from polytask.balancing.methods.sdmgrad import SDMGrad
 from polytask.balancing.methods.stch import STCH
 from polytask.balancing.methods.trimmed_mean import TrimmedMean
 from polytask.balancing.methods.uncertainty import Uncertainty
+from polytask.balancing.methods.upgrad import UPGrad
 from polytask.catalogue import Catalogue
 
 METHODS: Catalogue[Method] = Catalogue(
@@ -53,6 +61,14 @@ METHODS: Catalogue[Method] = Catalogue(
         "mgda": MGDA,
         "pcgrad": PCGrad,
         "nash_mtl": NashMTL,
+        "gradvac": GradVac,
+        "cagrad": CAGrad,
+        "imtl_g": IMTLG,
+        "imtl": IMTL,
+        "aligned_mtl": AlignedMTL,
+        "fairgrad": FairGrad,
+        "upgrad": UPGrad,
+        "dualproj": DualProj,
         "stch": STCH,
         "dtp": DTP,
         "go4align": GO4Align,

@@ -13,7 +13,7 @@ from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
 from polytask.balancing.gramian_evidence import numbers, read, weights_of
 from polytask.balancing.preference import Preference
 from polytask.catalogue import Paper
-from polytask.maths.bargaining import bargain, bargain_residual, ridge_of
+from polytask.maths.bargaining import bargain, bargain_residual
 from polytask.maths.gramian import Array, Gramian, nearest_psd
 
 
@@ -29,8 +29,8 @@ class NashMTL(Weigher):
     step; published code stops a sequence of approximations early, with residuals of hundreds at unequal scales.
 
     A task with zero gradient has nothing to bargain for: weight 0, the others bargain among themselves. Where no
-    direction serves all (opposite gradients) there is no bargain: the weights become large and cancel, up to 1e5 over
-    the length of the gradient (1e3 in float32), and the update is about zero along the gradients that cancel.
+    direction serves all (opposite gradients) there is no bargain: the weights become large and cancel, about 1e3 over
+    the length of the gradient, and the update is about zero along the gradients that cancel.
 
     :param preference: p, by task: larger gains for tasks of larger p (asymmetric bargaining); the present tasks' are
         scaled to sum to T.
@@ -45,7 +45,7 @@ class NashMTL(Weigher):
         "ICML",
         2022,
     )
-    laws = frozenset({Law.EQUIVARIANT, Law.TASK_SCALE_FREE, Law.NON_CONFLICTING})
+    laws = frozenset({Law.EQUIVARIANT, Law.TASK_SCALE_FREE, Law.DIRECTION_SCALE_FREE, Law.NON_CONFLICTING, Law.BARGAIN})
 
     preference: Preference = None
 
@@ -65,7 +65,7 @@ class NashMTL(Weigher):
 
         def solve(gramian: Gramian) -> Array:
             C = nearest_psd(gramian.cosines)
-            return bargain(C, _parts(gramian, state), ridge=ridge_of(gramian)) / gramian.norms
+            return bargain(C, _parts(gramian, state), precision=gramian.precision) / gramian.norms
 
         return weights_of(evidence, solve, zero=0.0, none=0.0), state
 

@@ -33,7 +33,7 @@ class PCGrad(Weigher):
     paper = Paper(
         "Yu, Kumar, Gupta, Levine, Hausman, Finn", "Gradient Surgery for Multi-Task Learning", "NeurIPS", 2020
     )
-    laws = frozenset({Law.SCALE_FREE})
+    laws = frozenset({Law.POSITIVE, Law.SCALE_FREE, Law.LINEAR})
 
     reduction: Literal["sum", "mean"] = "sum"
 
