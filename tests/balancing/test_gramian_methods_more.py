@@ -406,7 +406,7 @@ def test_cr_mogm_needs_a_method_that_is_known():
         CRMOGM(GradDrop())
 
 
-@pytest.mark.parametrize("inner", ["dwa", "famo", "gradnorm", "excess_mtl", "stch", {"name": "gcs", "main": ["a"]}])
+@pytest.mark.parametrize("inner", ["dwa", "famo", "gradnorm", "gradvac", "excess_mtl", {"name": "gcs", "main": ["a"]}])
 def test_cr_mogm_obeys_the_contract_around_any_method(inner):
     check_method({"name": "cr_mogm", "method": inner})
 

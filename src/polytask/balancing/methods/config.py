@@ -34,7 +34,7 @@ class ConFIG(Weigher):
     paper = Paper(
         "Liu, Chu, Thuerey", "ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks", "ICLR", 2025
     )
-    laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
+    laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE, Law.DIRECTION_SCALE_FREE, Law.EQUAL_PROJECTION})
 
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:
         """The least-norm solution by eigenvalues, in float64."""

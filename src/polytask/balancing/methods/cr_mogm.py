@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
+from polytask.balancing.contract import PAIRS, Evidence, Law, Need, State, Weigher
 from polytask.catalogue import Paper
 from polytask.errors import ConfigError
 
@@ -60,7 +60,7 @@ class CRMOGM(Weigher):
         return self.method.mentions()
 
     def init(self, tasks: tuple[str, ...], like: Tensor) -> State:
-        """The smoothed weights (NaN: none yet), and the memory of the method inside under the prefix ``inner.``."""
+        """The smoothed weights (NaN: none yet), and the memory of the method inside under ``inner.``."""
         unknown = torch.full((len(tasks),), math.nan, dtype=like.dtype, device=like.device)
         return {"w": unknown, **_outer(self.method.init(tasks, like))}
 
@@ -79,12 +79,14 @@ class CRMOGM(Weigher):
         return {**state, **_outer(self.method.epoch_end(_inner(state)))}
 
 
-PREFIX = "inner."
-
-
 def _outer(inner: State) -> State:
-    return {PREFIX + key: rows for key, rows in inner.items()}
+    return {_kind(key) + "inner." + key.removeprefix(PAIRS): rows for key, rows in inner.items()}
 
 
 def _inner(state: State) -> State:
-    return {key.removeprefix(PREFIX): rows for key, rows in state.items() if key.startswith(PREFIX)}
+    return {_kind(key) + key.split("inner.", 1)[1]: rows for key, rows in state.items() if "inner." in key}
+
+
+def _kind(key: str) -> str:
+    """Keys of pairs stay keys of pairs."""
+    return PAIRS if key.startswith(PAIRS) else ""

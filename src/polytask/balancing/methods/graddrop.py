@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from polytask.balancing.contract import Combiner, Evidence, Law, State
 from polytask.catalogue import Paper
 from polytask.errors import ConfigError
+from polytask.maths.blocks import blocks
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ class GradDrop(Combiner):
             raise ConfigError(f"expected a number from 0 to 1, found {self.leak}.", where="leak")
 
     def combine(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:
-        """One sign per coordinate; row by row, so that beside J only vectors of length P are held."""
+        """One sign per coordinate, in blocks."""
         J = evidence.rows
         U = torch.rand(J.shape[1], generator=rng).to(J)
-        positive, negative = torch.zeros_like(U), torch.zeros_like(U)
-        for g in J:
-            positive += g.clamp_min(0)
-            negative += g.clamp_max(0)
-        d = torch.where(U * (positive - negative) < positive, positive, negative)
-        if self.leak:
-            d.lerp_(positive.add_(negative), self.leak)
-        return d, state
+        parts = [_pick(rows, u, self.leak) for rows, u in zip(blocks(J), blocks(U), strict=True)]
+        return torch.cat(parts), state
+
+
+def _pick(J: Tensor, U: Tensor, leak: float) -> Tensor:
+    positive, negative = J.clamp_min(0).sum(0), J.clamp_max(0).sum(0)
+    d = torch.where(U * (positive - negative) < positive, positive, negative)
+    return d.lerp_(positive + negative, leak) if leak else d

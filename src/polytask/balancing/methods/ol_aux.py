@@ -20,9 +20,9 @@ class OLAUX(Weigher):
     ``total = log L_main + sum_k v_k log L_k,   every n steps:  v_k <- v_k + lr sum_{n steps} h_main . h_k``
 
     with h = g / L, the gradients of the log-losses: no unit of a loss matters. One step down h_k changes log L_main by
-    minus its learning rate times ``h_main . h_k``; ``lr`` is that learning rate times the one of v. With several main tasks their terms are summed; every other task is auxiliary. Only steps
-    with a main task in the batch count. v starts at 1 and may become negative, unless ``non_negative``. The scale is
-    that of a sum.
+    minus its learning rate times ``h_main . h_k``; ``lr`` is that learning rate times the one of v. With several main
+    tasks their terms are summed; every other task is auxiliary. Only steps with a main task in the batch count. v
+    starts at 1 and may become negative, unless ``non_negative``. The scale is that of a sum.
 
     No code of the authors is public; re-implementations agree on the logarithms and on n = 5, and differ in the rest.
 
