@@ -426,3 +426,31 @@ def test_cr_mogm_obeys_the_contract_around_any_method(inner):
 def test_wrong_hyperparameters_name_their_key(config, key):
     with pytest.raises(ConfigError, match=key):
         METHODS.build(config)
+
+
+# torchjd, where it defines the same thing
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_modo_and_sdmgrad_parity_with_torchjd_over_steps(seed):
+    """They take the inner products of two batches, too; theirs adds 1e-8 to the unit of SDMGrad."""
+    modo, sdmgrad = MoDo(gamma=0.02), SDMGrad()
+    states = [method.init(NAMES[:4], tensor([1.0])) for method in (modo, sdmgrad)]
+    theirs = peer("MoDoWeighting", gamma=0.02), peer("SDMGradWeighting")
+    for step in range(5):
+        J1, J2 = draw(4, 30, seed=10 * seed + step), draw(4, 30, seed=10 * seed + step + 500)
+        given = evidence(J1, cross=J1 @ (0.5 * J1 + J2).T)
+        for which, method in enumerate((modo, sdmgrad)):
+            w, states[which] = method.weigh(given, states[which], RNG)
+            torch.testing.assert_close(w, theirs[which](given.cross), rtol=1e-6, atol=1e-7)
+
+
+def test_cr_mogm_parity_with_torchjd():
+    """Theirs starts at 1/T where ours starts at the first weights: given that memory the steps agree."""
+    smooth = CRMOGM(METHODS.build("pcgrad"), alpha=0.7)
+    theirs = peer("CRMOGMWeighting", peer("PCGradWeighting"), alpha=0.7)
+    state = {"w": torch.full((2,), 0.5, dtype=torch.float64)}
+    for step in range(4):
+        J = draw(2, 6, seed=step)  # two tasks: PCGrad has no order to draw
+        w, state = smooth.weigh(evidence(J), state, RNG)
+        torch.testing.assert_close(w, theirs(J @ J.T), rtol=1e-9, atol=1e-12)
