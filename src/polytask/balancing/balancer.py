@@ -14,7 +14,7 @@ from polytask.balancing import losses as door
 from polytask.balancing import scaling, snapshot
 from polytask.balancing.contract import Combiner, Evidence, Method, Need, State
 from polytask.balancing.engine.deliver import Backward
-from polytask.balancing.engine.engine import Engine, Way, look
+from polytask.balancing.engine.engine import MODES, Engine, Mode, Way, look
 from polytask.balancing.engine.plain import weighted_backward
 from polytask.balancing.engine.survey import Survey
 from polytask.balancing.losses import Losses
@@ -53,6 +53,9 @@ class Balancer:
         ``"features"`` that the heads read (one backward pass through the trunk, whatever T is).
     :param normalise: what the task gradients are divided by before the method sees them: ``"none"``, ``"loss"`` (the
         task's loss: gradients of log L) or ``"gradient"`` (their own length). The weights carry the divisor.
+    :param engine: how task gradients are computed; the result is the same. ``"keep"``: one batched pass, fastest;
+        ``"forget"``: the same with less memory; ``"sequential"``: one ordinary backward pass per task; ``"auto"``.
+    :param memory: bytes that ``"keep"`` may hold beside the graph before it turns into ``"forget"``.
 
     >>> balancer = Balancer("equal")
     >>> parameter = torch.ones(2, requires_grad=True)
@@ -71,10 +74,12 @@ class Balancer:
         check: bool = True,
         on: Literal["parameters", "features"] = "parameters",
         normalise: Normalise = "none",
+        engine: Mode = "auto",
+        memory: int | None = None,
     ) -> None:
         self.method = METHODS.build(method)
         self.name = METHODS.name_of(self.method)
-        _check_options(self.method, every, on, normalise)
+        _check_options(self.method, every, {"on": on, "normalise": normalise, "engine": engine})
         self.tasks = None if tasks is None else tuple(tasks)
         if self.tasks is not None:
             self._check_known(tuple(sorted(self.method.mentions())), f"balancer {self.name!r}")
@@ -86,7 +91,7 @@ class Balancer:
         self._rng = torch.Generator().manual_seed(seed)
         self._memory = Memory(self._begin)
         self._reuse = Reuse(every)
-        self._engine = Engine()
+        self._engine = Engine(engine, memory)
 
     def backward(
         self,
@@ -199,7 +204,8 @@ class Balancer:
             return StepRecord(names, torch.full_like(losses, math.nan), losses, gramian)
         weights = found if units is None else found * units.to(found)
         self._reuse.keep(names, weights)
-        self._engine.finish(survey, gathered.combine(weights), gathered.others, way)
+        update = self._engine.combine(survey, gathered, weights, way)
+        self._engine.finish(survey, update, gathered.others, way)
         return StepRecord(names, weights, losses, gramian, partial(self.method.residual, full, before, found))
 
     def _reused(self, names: tuple[str, ...], evidence: Evidence) -> Tensor | None:
@@ -229,13 +235,17 @@ class Balancer:
                 )
 
 
-def _check_options(method: Method, every: int, on: str, normalise: str) -> None:
+CHOICES = {"on": ("parameters", "features"), "normalise": scaling.KNOWN, "engine": MODES}
+
+
+def _check_options(method: Method, every: int, chosen: Mapping[str, str]) -> None:
     """Options that cannot be, alone or with this method."""
     if every < 1:
         raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")
-    for option, found, known in (("on", on, ("parameters", "features")), ("normalise", normalise, scaling.KNOWN)):
-        if found not in known:
-            raise ConfigError(f"{option}: {found!r}.", where="balancer", do=did_you_mean(str(found), known))
+    for option, found in chosen.items():
+        if found not in CHOICES[option]:
+            raise ConfigError(f"{option}: {found!r}.", where="balancer", do=did_you_mean(str(found), CHOICES[option]))
+    normalise = chosen["normalise"]
     if normalise != "none" and method.needs is Need.LOSSES:
         raise ConfigError(
             f"normalise={normalise!r} divides task gradients, and {type(method).__name__} looks at none.",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from torch import Tensor
 
 from polytask.balancing.contract import Need
-from polytask.balancing.engine import known, sequential
+from polytask.balancing.engine import batched, known, sequential
 from polytask.balancing.engine.deliver import Backward, deliver, factor_of
 from polytask.balancing.engine.gathered import Gathered
+from polytask.balancing.engine.guard import Guard
 from polytask.balancing.engine.survey import Survey
 from polytask.balancing.losses import Given
 from polytask.errors import UserError
@@ -43,12 +45,52 @@ class Way:
         return self.factor != 1.0
 
 
+Mode: TypeAlias = Literal["auto", "keep", "forget", "sequential"]
+MODES: tuple[str, ...] = get_args(Mode)
+
+
 class Engine:
-    """Gathers task gradients and delivers updates, for one balancer."""
+    """Gathers task gradients and delivers updates, for one balancer.
+
+    :param mode: ``"keep"``: one batched walk, factors kept for the update; ``"forget"``: one walk for the Gramian
+        alone, then an ordinary backward pass; ``"sequential"``: one ordinary pass per task; ``"auto"`` chooses.
+    :param memory: bytes that may be kept beside the graph; ``"keep"`` turns into ``"forget"`` beyond it.
+    """
+
+    def __init__(self, mode: Mode = "auto", memory: int | None = None) -> None:
+        self.mode = mode
+        self.memory = math.inf if memory is None else memory
+        self.guard = Guard()
 
     def gather(self, survey: Survey, need: Need, way: Way) -> Gathered:
         """The task gradients at the sinks of the survey."""
+        mode = self._choose(survey)
+        if mode == "sequential":
+            return sequential.gather(survey, way.factor)
+        try:
+            found = self._walk(survey, need, way.factor, keep=mode == "keep")
+            if self.guard.passes(found, survey):
+                return found
+        except Exception as reason:  # whatever a newer torch does to the graph, autograd itself still works
+            self.guard.give_up(f"{type(reason).__name__}: {reason}")
         return sequential.gather(survey, way.factor)
+
+    def _choose(self, survey: Survey) -> str:
+        if not self.guard.is_trusted or len(survey.losses) == 1:
+            return "sequential"
+        return "keep" if self.mode == "auto" else self.mode
+
+    def _walk(self, survey: Survey, need: Need, factor: float, *, keep: bool) -> Gathered:
+        if need is Need.JACOBIAN:
+            return batched.rows(survey, factor)
+        return batched.products(survey, factor, keep=keep, budget=self.memory)
+
+    def combine(self, survey: Survey, gathered: Gathered, weights: Tensor, way: Way) -> Sequence[Tensor | None]:
+        """``J^T w``, checked."""
+        update = gathered.combine(weights)
+        if not self.guard.is_trusted or self.guard.accepts(gathered, weights, update):
+            return update
+        return sequential.weighted_sinks(survey, weights, way.factor)
 
     def finish(
         self, survey: Survey, update: Sequence[Tensor | None], others: Sequence[tuple[Tensor, Tensor]], way: Way

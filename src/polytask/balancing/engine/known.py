@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from polytask.balancing.engine.overlap import Overlap
-from polytask.balancing.engine.sequential import seeds_for
+from polytask.balancing.engine.sequential import plain_others, seeds_for, weighted_sinks
 from polytask.balancing.engine.survey import Survey
 
 Pairs = list[tuple[Tensor, Tensor]]
@@ -23,7 +23,8 @@ def gather(survey: Survey, weights: Tensor, factor: float) -> tuple[list[Tensor 
     """
     others = [leaf for leaf, _ in survey.others]
     if survey.losses.is_vector or any(mask & (mask - 1) for _, mask in survey.others):
-        return _twice(survey, weights, factor, others)
+        plain = plain_others(survey, factor)
+        return weighted_sinks(survey, weights, factor), plain
     handles = [node.register_hook(hook) for node, hook in _gates(survey, weights)]
     try:
         parts, seeds = seeds_for(survey.losses, None, factor)
@@ -36,20 +37,6 @@ def gather(survey: Survey, weights: Tensor, factor: float) -> tuple[list[Tensor 
     split = len(survey.sinks)
     at_sinks, at_others = overlap.correct(found[:split], others, found[split:])
     return at_sinks, _pairs(others, at_others)
-
-
-def _twice(survey: Survey, weights: Tensor, factor: float, others: list[Tensor]) -> tuple[list[Tensor | None], Pairs]:
-    parts, seeds = seeds_for(survey.losses, None, factor)
-    overlap = Overlap(survey)
-    sinks = survey.sinks if overlap else ()
-    plain = torch.autograd.grad(parts, [*sinks, *others], seeds, retain_graph=True, allow_unused=True) if others else ()
-    at_others = overlap.correct(plain[: len(sinks)], others, plain[len(sinks) :])[1] if overlap else plain
-    if survey.losses.is_vector:
-        seeds = [seeds[0] * weights.to(seeds[0].dtype)]
-    else:
-        seeds = [seed * weight.to(seed.dtype) for seed, weight in zip(seeds, weights, strict=True)]
-    found = torch.autograd.grad(parts, survey.sinks, seeds, allow_unused=True, retain_graph=bool(overlap))
-    return overlap.correct(found, (), ())[0], _pairs(others, at_others)
 
 
 def _pairs(leaves: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Pairs:

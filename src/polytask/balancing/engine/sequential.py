@@ -75,6 +75,31 @@ def seeds_for(losses: Given, task: int | None, factor: float) -> tuple[list[Tens
     return parts, seeds if factor == 1.0 else [seed * factor for seed in seeds]
 
 
+def plain_others(survey: Survey, factor: float) -> list[tuple[Tensor, Tensor]]:
+    """Every leaf that is no sink with the gradient of the summed loss, what comes through features left out."""
+    others = [leaf for leaf, _ in survey.others]
+    if not others:
+        return []
+    overlap = Overlap(survey)
+    sinks = survey.sinks if overlap else ()
+    parts, seeds = seeds_for(survey.losses, None, factor)
+    found = torch.autograd.grad(parts, [*sinks, *others], seeds, retain_graph=True, allow_unused=True)
+    _, gradients = overlap.correct(found[: len(sinks)], others, found[len(sinks) :]) if overlap else ((), found)
+    return [(leaf, gradient) for leaf, gradient in zip(others, gradients, strict=True) if gradient is not None]
+
+
+def weighted_sinks(survey: Survey, weights: Tensor, factor: float, *, keep_graph: bool = False) -> list[Tensor | None]:
+    """``J^T w`` by one ordinary backward pass."""
+    overlap = Overlap(survey)
+    parts, seeds = seeds_for(survey.losses, None, factor)
+    if survey.losses.is_vector:
+        seeds = [seeds[0] * weights.to(seeds[0].dtype)]
+    else:
+        seeds = [seed * weight.to(seed.dtype) for seed, weight in zip(seeds, weights, strict=True)]
+    found = torch.autograd.grad(parts, survey.sinks, seeds, allow_unused=True, retain_graph=keep_graph or bool(overlap))
+    return overlap.correct(found, (), ())[0]
+
+
 def _write(row: Tensor, sinks: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     start = 0
     for sink, gradient in zip(sinks, gradients, strict=True):

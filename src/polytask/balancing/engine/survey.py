@@ -45,6 +45,23 @@ class Survey:
         """Leaves that are no sink and are reached without passing one, with the tasks that reach them: the heads."""
         return [(leaf.variable, mask) for leaf, mask in self._leaves.items()]  # type: ignore[attr-defined]  # of leaves
 
+    def sink_uses(self) -> list[int]:
+        """How many edges lead to each sink."""
+        uses = [0] * len(self.sinks)
+        arriving = [edge for edge, _ in self.roots] + [edge for below in self.edges.values() for edge in below]
+        for edge in arriving:
+            if (sink := self.sink_at.get(edge)) is not None:  # type: ignore[arg-type]  # no node is no sink
+                uses[sink] += 1
+        return uses
+
+    def batch_masks(self) -> dict[Node, int]:
+        """The tasks whose gradients must be told apart at each node; 0 where only their sum matters."""
+        leads: set[Node] = set()
+        for node in reversed(self.order):
+            if any(edge in self.sink_at or edge[0] in leads for edge in self.edges[node]):
+                leads.add(node)
+        return {node: mask if node in leads or mask & (mask - 1) == 0 else 0 for node, mask in self.masks.items()}
+
     def _visit(self) -> None:
         stack = [node for (node, output), _ in self.roots if not self._ends(node, output)]
         done: set[Node] = set()
