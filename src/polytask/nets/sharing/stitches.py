@@ -7,6 +7,10 @@ from torch import Tensor, nn
 
 from polytask.nets.sharing.channel_rows import channels_first, channels_last
 
+FEW = 16
+"""Pairs of tasks up to which the products of all pairs are written out: up to 20 times as fast as a batched product
+over channels on a CPU, and beyond it slower."""
+
 
 class Stitch(nn.Module):
     r"""The features of tasks as weighted sums of those of all tasks, group by group of channels.
@@ -36,14 +40,31 @@ class Stitch(nn.Module):
 
     def forward(self, values: Tensor, copies: list[int]) -> Tensor:
         """What these tasks read, ``(T', N, ...)``, of the values of all, ``(T, N, ...)``."""
-        mixing = self.coefficients
+        mixing = self.coefficients.to(values.dtype)
         if len(copies) < len(mixing):
             mixing = mixing[copies]
-        last = channels_last(values)
-        grouped = last.reshape(*last.shape[:-1], self.groups, last.shape[-1] // self.groups)
-        rule = "tgsh,s...hd->t...gd" if mixing.ndim == 4 else "tgshd,s...hd->t...gd"
-        mixed = torch.einsum(rule, mixing.to(grouped.dtype), grouped)
-        return channels_first(mixed.flatten(-2))
+        if self.groups > 1:
+            return _mixed_groups(mixing, values)
+        mixing = mixing[:, 0, :, 0]
+        if mixing.ndim == 2:
+            return (mixing @ values.flatten(1)).view(-1, *values.shape[1:])
+        return channels_first(_mixed_channels(mixing, channels_last(values)))
+
+
+def _mixed_groups(mixing: Tensor, values: Tensor) -> Tensor:
+    """Groups of channels as wholes, or channel by channel within them."""
+    last = channels_last(values)
+    groups = mixing.shape[1]
+    grouped = last.reshape(*last.shape[:-1], groups, last.shape[-1] // groups)
+    rule = "tgsh,s...hd->t...gd" if mixing.ndim == 4 else "tgshd,s...hd->t...gd"
+    return channels_first(torch.einsum(rule, mixing, grouped).flatten(-2))
+
+
+def _mixed_channels(mixing: Tensor, last: Tensor) -> Tensor:
+    """Channel by channel: ``(T', T, D), (T, ..., D) -> (T', ..., D)``."""
+    if mixing.shape[0] * mixing.shape[1] > FEW:
+        return torch.einsum("tsd,s...d->t...d", mixing, last)
+    return (mixing.view(*mixing.shape[:2], *[1] * (last.ndim - 2), -1) * last).sum(1)
 
 
 def near_identity(size: int, own: float) -> Tensor:
