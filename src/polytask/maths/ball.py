@@ -45,20 +45,26 @@ def best_worst_gain(cosines: Array, norms: Array, centre: Array, radius: float, 
     pull = cosines @ (centre / length)  # u_i . d0, in units of |d0|
     q = norms.min() / norms
     low, high = float((pull / q).min()), float((pull / q + radius / q).min())  # gains in units of |d0| min |g_i|
-    gain, z, solved = high, np.zeros(len(norms)), False
+    gain, solved = high, False
+    z = reached = np.zeros(len(norms))
     for _ in range(ROUNDS):
         inside = z > 0
         z = nnls(cosines, pull - gain * q, inside)
-        distance = math.sqrt(max(float(z @ cosines @ z), 0.0))
+        distance = length_of(cosines, z, EPS)
+        if distance == 0 and z.any():  # parts without bound that cancel: no direction has this gain
+            distance = math.inf
         settled = solved and bool(((z > 0) == inside).all())
-        if settled or abs(distance - radius) <= CLOSE * radius or high - low <= CLOSE * max(abs(low), abs(high)):
-            break
-        low, high = (gain, high) if distance < radius else (low, gain)
+        if settled or abs(distance - radius) <= CLOSE * radius:
+            return z * length
+        if distance < radius:
+            low, reached = gain, z
+        else:
+            high = gain
         gain = _gain_at(radius, cosines, pull, q, z > 0)
         solved = low < gain < high
         if not solved:
             gain = (low + high) / 2
-    return z * length
+    return reached * length  # no larger gain can be had, at any distance
 
 
 def worst_gain_residual(cosines: Array, norms: Array, centre: Array, radius: float, z: Array) -> float:

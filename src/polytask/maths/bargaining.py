@@ -27,7 +27,7 @@ def bargain(cosines: Array, rho: Array, alpha: float = 1.0, precision: float = 0
 
     :param cosines: C ``(n, n)``, positive semidefinite, ones on the diagonal.
     :param rho: ``(n,)``, above 0.
-    :param alpha: above 0; 1 is Nash's bargaining solution.
+    :param alpha: above 0 (and for precision about 20 at most); 1 is Nash's bargaining solution.
     :param precision: relative rounding error of the cosines; the ridge is 1e-6, but not smaller than n times this.
     """
     y, solved = _Game(cosines, rho, alpha).minimise(CANCELLED)

@@ -30,7 +30,7 @@ class FairGrad(Weigher):
     A task with zero gradient gets the weight 0. Where no direction serves all (opposite gradients) the weights become
     large and cancel, as in ``nash_mtl``.
 
-    :param alpha: fairness, from 0 to 100.
+    :param alpha: fairness, from 0 to 20.
 
     Ban, Ji. ICML 2024.
     """
@@ -42,8 +42,8 @@ class FairGrad(Weigher):
     alpha: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 100:
-            raise ConfigError(f"expected a number from 0 to 100, found {self.alpha}.", where="alpha")
+        if not 0 <= self.alpha <= 20:
+            raise ConfigError(f"expected a number from 0 to 20, found {self.alpha}.", where="alpha")
 
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:
         """The solution of ``G w = w^{-1/alpha}``."""
