@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from polytask.balancing.engine.factors import Dense, Factor, Linear, merged, spread
-from polytask.balancing.engine.nodes import STRAIGHT, Arrived, Out, Value, alone, fit, one_by_one
+from polytask.balancing.engine.factors import Factor, Linear
+from polytask.balancing.engine.nodes import STRAIGHT, Arrived, Out, alone, fit, one_by_one
+from polytask.balancing.engine.parts import Part, collect, dense, factor_of, joined, summed
 from polytask.balancing.engine.rules import RULES
 from polytask.balancing.engine.sequential import seeds_for
-from polytask.balancing.engine.survey import Survey, tasks_of
-
-SUM = 0
-"""The set of tasks of a gradient that is the sum over all tasks, as one row."""
+from polytask.balancing.engine.survey import Survey
 
 AtSink = Callable[[int, Factor], None]
 
@@ -35,11 +33,10 @@ class Walk:
         self.survey = survey
         self.others: dict[Node, Tensor] = {}
         self._at_sink = at_sink
-        self._slots: dict[Node, dict[int, Out]] = {}
+        self._parts: dict[Node, dict[int, list[Part]]] = {}
+        self._at_sinks: dict[int, list[Part]] = {}
         self._uses = survey.sink_uses()
-        self._arrived: dict[int, list[Factor]] = {}
         self._masks = survey.batch_masks()
-        self._index: dict[tuple[int, int], Tensor] = {}
 
     def run(self, factor: float) -> list[tuple[Tensor, Tensor]]:
         """Walk; the answer is the plain gradient of every leaf that is no sink."""
@@ -53,30 +50,32 @@ class Walk:
         parts, seeds = seeds_for(self.survey.losses, None, factor)
         for ((node, output), mask), seed in zip(self.survey.roots, seeds, strict=True):
             value = torch.diag(seed) if parts[0].ndim == 1 else seed[None]
-            self._put(node, output, Out(value, own=True), mask)
+            self._put(node, output, Part(value, True, mask))
             self._count(node, output)
 
     def _visit(self, node: Node) -> None:
         edges = self.survey.edges[node]
-        slots = self._slots.pop(node, None)
-        if slots is not None:
+        parts = self._parts.pop(node, None)
+        if parts is not None:
             mask = self._masks[node]
-            for (child, output), out in zip(edges, self._outs(node, slots, mask), strict=True):
-                if child is not None and out.value is not None:
-                    self._put(child, output, out, mask)
+            for (child, output), (value, own) in zip(edges, self._outs(node, parts, mask), strict=True):
+                if child is not None and value is not None:
+                    self._put(child, output, Part(value, own, mask))
         for child, output in edges:
             if child is not None:
                 self._count(child, output)
 
-    def _outs(self, node: Node, slots: dict[int, Out], mask: int) -> list[Out]:
+    def _outs(self, node: Node, parts: dict[int, list[Part]], mask: int) -> list[Out]:
         """What the node sends down."""
-        if node.name() in STRAIGHT and isinstance(value := slots[0].value, Factor):
+        if node.name() in STRAIGHT and isinstance(value := joined(parts[0], mask).value, Factor):
             is_turn = node.name() == "TBackward0"
             return [Out(value.turned() if is_turn and isinstance(value, Linear) else value, own=False)]
         outputs = len(node._input_metadata)
-        gradients = [_dense(slots[k].value) if k in slots else None for k in range(outputs)]
-        own = all(slot.own for slot in slots.values())
-        slots.clear()
+        there = {output: joined(found, mask) for output, found in parts.items()}
+        parts.clear()
+        gradients = [dense(there[k].value) if k in there else None for k in range(outputs)]
+        own = all(out.own for out in there.values())
+        there.clear()
         count = mask.bit_count() or 1
         if count == 1:
             return alone(node, gradients)
@@ -88,41 +87,18 @@ class Walk:
                 return outs
         return one_by_one(node, gradients, count)
 
-    def _put(self, node: Node, output: int, out: Out, mask: int) -> None:
-        """Bring a gradient of the tasks in ``mask`` to where it belongs."""
-        value, own = out
-        if value is None:
-            return
-        if isinstance(value, Tensor):
-            fitted = fit(value, node, output)
-            own = own or fitted is not value
-            value = fitted
+    def _put(self, node: Node, output: int, part: Part) -> None:
+        """Bring a gradient to where it belongs."""
+        if isinstance(part.value, Tensor):
+            fitted = fit(part.value, node, output)
+            part = Part(fitted, part.own or fitted is not part.value, part.mask)
         if (sink := self.survey.sink_at.get((node, output))) is not None:
-            use = value if isinstance(value, Factor) else Dense(value)
-            self._arrived.setdefault(sink, []).append(self._widened(use, mask, self.survey.sink_masks[sink]))
+            collect(self._at_sinks.setdefault(sink, []), part)
         elif node not in self._masks:
-            plain = _summed(value, mask)
             before = self.others.get(node)
-            self.others[node] = plain if before is None else before + plain
+            self.others[node] = summed(part) if before is None else before + summed(part)
         else:
-            self._add(node, output, value, own=own, mask=mask)
-
-    def _add(self, node: Node, output: int, value: Value, *, own: bool, mask: int) -> None:
-        target = self._masks[node]
-        slots = self._slots.setdefault(node, {})
-        before = slots.get(output)
-        if target == SUM and mask != SUM:
-            value, own = _summed(value, mask), mask.bit_count() > 1
-        elif mask != target:
-            rows = self._rows(mask, target, _device(value))
-            if before is not None and before.own and isinstance(before.value, Tensor):
-                before.value.index_add_(0, rows, _dense(value))
-                return
-            if isinstance(value, Factor):
-                value = value.spread(rows, target.bit_count())
-            else:
-                value, own = spread(value, rows, target.bit_count()), True
-        slots[output] = Out(value, own) if before is None else _total(before, Out(value, own))
+            collect(self._parts.setdefault(node, {}).setdefault(output, []), part)
 
     def _count(self, node: Node, output: int) -> None:
         """One use of a sink is done; after the last, its gradients are complete."""
@@ -130,45 +106,5 @@ class Walk:
         if sink is None:
             return
         self._uses[sink] -= 1
-        if self._uses[sink] == 0 and (uses := self._arrived.pop(sink, None)):
-            self._at_sink(sink, merged(uses))
-
-    def _widened(self, use: Factor, mask: int, target: int) -> Factor:
-        if mask == target:
-            return use
-        return use.spread(self._rows(mask, target, use.held.device), target.bit_count())
-
-    def _rows(self, mask: int, target: int, device: torch.device) -> Tensor:
-        """The places of the tasks ``mask`` among the tasks ``target``."""
-        if (mask, target) not in self._index:
-            place = {task: row for row, task in enumerate(tasks_of(target))}
-            self._index[mask, target] = torch.tensor([place[task] for task in tasks_of(mask)], device=device)
-        return self._index[mask, target]
-
-
-def _dense(value: Value | None) -> Tensor:
-    if value is None:
-        raise LookupError("nothing arrived")
-    return value.dense() if isinstance(value, Factor) else value
-
-
-def _device(value: Value) -> torch.device:
-    return value.held.device if isinstance(value, Factor) else value.device
-
-
-def _summed(value: Value, mask: int) -> Tensor:
-    """The sum over tasks, as one row."""
-    if isinstance(value, Factor):
-        held = value.held
-        return value.combine(torch.ones(len(held), dtype=held.dtype, device=held.device))[None]
-    return value if mask.bit_count() <= 1 else value.sum(0, keepdim=True)
-
-
-def _total(one: Out, two: Out) -> Out:
-    """The sum of two gradients, in the memory of one of them if that is allowed."""
-    a, b = _dense(one.value), _dense(two.value)
-    if one.own and isinstance(one.value, Tensor):
-        return Out(a.add_(b), own=True)
-    if two.own and isinstance(two.value, Tensor):
-        return Out(b.add_(a), own=True)
-    return Out(a + b, own=True)
+        if self._uses[sink] == 0 and (parts := self._at_sinks.pop(sink, None)):
+            self._at_sink(sink, factor_of(parts, self.survey.sink_masks[sink]))
