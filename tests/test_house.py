@@ -30,6 +30,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 LAZY = {
     "app": "help must come at once, so a command imports what it needs when it runs",
+    "studies": "polytask.linear is an optional extra, and only comparisons that ask for it need it",
 }
 """Rooms that may import the package inside a function, and why."""
 

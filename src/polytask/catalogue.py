@@ -123,17 +123,17 @@ class Catalogue(Generic[V]):
         except UnknownNameError as error:
             raise error.at(place) from None
         fields = {k: v for k, v in value.items() if k != self.key}
-        inner = self._inner(cls)
+        inner = self.nested(cls)
         for name in inner & fields.keys():
             fields[name] = self.build(fields[name], where=f"{place}.{name}", trusted=trusted)
         return make(cls, fields, where=place, built=inner)
 
     def config(self, variant: V) -> dict[str, Any]:
         """The mapping that ``build`` turns back into an equal instance; defaults are left out."""
-        inner = {f: self.config(part) for f in self._inner(type(variant)) if (part := getattr(variant, f)) is not None}
+        inner = {f: self.config(part) for f in self.nested(type(variant)) if (part := getattr(variant, f)) is not None}
         return {self.key: self.name_of(variant)} | changed_fields(variant) | inner
 
-    def _inner(self, cls: type[V]) -> set[str]:
+    def nested(self, cls: type[V]) -> set[str]:
         """The fields that hold a variant of this catalogue: variants that wrap another one."""
         hints = get_type_hints(cls)
         kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def make(cls: type[V], fields: Mapping[str, Any], *, where: str, built: Set[str]
         text = json.dumps(plain, allow_nan=True, default=_refuse)
         if not built:
             return TypeAdapter(cls).validate_json(text, strict=True)
-        checked = TypeAdapter(_without(cls, built)).validate_json(text, strict=True)
+        checked = TypeAdapter(without(cls, built)).validate_json(text, strict=True)
         return cls(**vars(checked), **{key: fields[key] for key in built & fields.keys()})
     except PolytaskError as error:  # raised by the variant's own __post_init__
         raise error.at(where) from None
@@ -199,7 +199,7 @@ def make(cls: type[V], fields: Mapping[str, Any], *, where: str, built: Set[str]
         raise ConfigError(str(error), where=where) from None
 
 
-def _without(cls: type[Any], left_out: Set[str]) -> type[Any]:
+def without(cls: type[Any], left_out: Set[str]) -> type[Any]:
     """A dataclass with the other fields of ``cls``, and nothing else of it."""
     hints = get_type_hints(cls)
     fields = [

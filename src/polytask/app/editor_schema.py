@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from polytask.app.config import DEFAULT_SPLIT, RECIPE, VARIANTS, DataSection
 from polytask.app.facts import parameter_words, summary
-from polytask.catalogue import Catalogue
+from polytask.catalogue import Catalogue, without
 from polytask.data.options import SchemaOptions
 from polytask.data.splits import SPLITS
 from polytask.studies.options import CompareOptions
@@ -22,6 +23,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema_text() -> str:
     """The schema as JSON text."""
     return json.dumps(configuration_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+VARIANT: dict[str, Any] = {
+    "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}]
+}
+"""A variant inside a variant."""
 
 
 def configuration_schema() -> dict[str, Any]:
@@ -52,9 +59,14 @@ def configuration_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "Polytask configuration", **whole, "required": ["data"]}
 
 
-def options_schema(cls: type[Any]) -> dict[str, Any]:
-    """The schema of a dataclass of options, with the words of its docstring."""
-    plain = TypeAdapter(cls).json_schema()
+def options_schema(cls: type[Any], nested: Set[str] = frozenset()) -> dict[str, Any]:
+    """The schema of a dataclass of options, with the words of its docstring.
+
+    :param nested: fields that hold another variant: a name, or a mapping with one.
+    """
+    plain = TypeAdapter(without(cls, nested) if nested else cls).json_schema()
+    plain["properties"] = {**dict.fromkeys(sorted(nested), VARIANT), **plain.get("properties", {})}
+    plain["required"] = [*sorted(nested), *plain.get("required", [])]
     words = parameter_words(cls)
     properties = {
         name: {**{k: v for k, v in field.items() if k != "title"}, **_described(words.get(name, ""))}
@@ -72,7 +84,7 @@ def variant_schema(catalogue: Catalogue[Any], default: str = "", *, named: bool 
     """
     mappings = []
     for name, cls in catalogue.items():
-        schema = options_schema(cls)
+        schema = options_schema(cls, catalogue.nested(cls))
         schema["properties"] = {catalogue.key: {"const": name}, **schema["properties"]}
         schema["required"] = [*([] if name == default else [catalogue.key]), *schema.get("required", [])]
         mappings.append(schema)
