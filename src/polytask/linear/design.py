@@ -237,12 +237,15 @@ class SharedDesign(Design):
         """One product, or one per task where labels are missing."""
         out = np.empty((self.grams, self.features, self.features))
         for t in range(self.grams):
-            w = weight[:, t]
-            weighted = self.X.multiply(w[:, None]).tocsr() if is_sparse(self.X) else self.X * w[:, None]
-            product = self.X.T @ weighted
-            out[t] = product.toarray() if is_sparse(product) else product
-            cross = np.outer(np.asarray(self.X.T @ w), self.means[t])
-            out[t] += w.sum() * np.outer(self.means[t], self.means[t]) - cross - cross.T
+            w, mean = weight[:, t], self.means[t]
+            alike = bool(np.all(w == w[0]))
+            if is_sparse(self.X):
+                out[t] = (self.X.T @ self.X.multiply(w[:, None]).tocsr()).toarray()
+            else:  # X.T @ X is one symmetric product in BLAS
+                out[t] = w[0] * (self.X.T @ self.X) if alike else self.X.T @ (self.X * w[:, None])
+            if mean.any():
+                cross = np.outer(np.asarray(self.X.T @ w), mean)
+                out[t] += w.sum() * np.outer(mean, mean) - cross - cross.T
         return out
 
     def columns(self, chosen: Codes) -> SharedDesign:

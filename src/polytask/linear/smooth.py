@@ -56,25 +56,27 @@ class Smooth(ABC):
 class SquaredLoss(Smooth):
     """``1/2 sum_i weight_i (y_i - x_i w_t(i))^2`` as ``constant - <b, W> + 1/2 <W, H W>``.
 
-    ``H`` is applied through Gram matrices when tasks have more rows than features, else through the rows.
+    ``H`` is applied through Gram matrices when that is less work: tasks with more rows than half the features.
 
+    :param labels: centred, in the layout of the design.
     :param b: ``X_t' diag(weight) y_t`` (T, d).
     """
 
     def __init__(
         self,
         design: Design,
+        labels: Array,
         weight: Array,
         b: Array,
-        constant: float,
         *,
         coupling: Coupling | None = None,
         gram: Array | None = None,
     ) -> None:
         self.design = design
         self.weight = weight
+        self.labels = labels
         self.b = b
-        self.constant = constant
+        self.constant = 0.5 * inner(weight * labels, labels)
         self.coupling = coupling or Coupling()
         self.gram = gram
         self.shape = (design.tasks, design.features)
@@ -82,14 +84,11 @@ class SquaredLoss(Smooth):
     @classmethod
     def build(cls, design: Design, y: Array, weight: Array) -> SquaredLoss:
         """From labels and weights in the layout of the design."""
-        weighted = weight * y
-        return cls(
-            design, weight, design.adjoint(weighted), 0.5 * inner(weighted, y), gram=_worthwhile_gram(design, weight)
-        )
+        return cls(design, y, weight, design.adjoint(weight * y), gram=_worthwhile_gram(design, weight))
 
     def coupled(self, coupling: Coupling) -> SquaredLoss:
         """The same loss with another quadratic penalty; nothing is recomputed."""
-        return SquaredLoss(self.design, self.weight, self.b, self.constant, coupling=coupling, gram=self.gram)
+        return SquaredLoss(self.design, self.labels, self.weight, self.b, coupling=coupling, gram=self.gram)
 
     def columns(self, chosen: Codes) -> SquaredLoss:
         """The loss of some features, the others being zero."""
@@ -98,7 +97,7 @@ class SquaredLoss(Smooth):
             gram: Array | None = self.gram[:, chosen[:, None], chosen]
         else:
             gram = _worthwhile_gram(design, self.weight)
-        return SquaredLoss(design, self.weight, self.b[:, chosen], self.constant, coupling=self.coupling, gram=gram)
+        return SquaredLoss(design, self.labels, self.weight, self.b[:, chosen], coupling=self.coupling, gram=gram)
 
     def hessian(self, W: Array) -> Array:
         """``H W`` of the loss alone."""
@@ -182,9 +181,12 @@ class LogisticLoss(Smooth):
     def curvatures(self) -> Array:
         """A quarter of the largest eigenvalue of ``[X_t, 1]' diag(weight) [X_t, 1]`` (T,); features are centred."""
         squared = SquaredLoss(
-            self.design, self.weight, np.zeros((self.design.tasks, self.design.features)), 0.0,
+            self.design,
+            self.y,
+            self.weight,
+            np.zeros((self.design.tasks, self.design.features)),
             gram=_worthwhile_gram(self.design, self.weight),
-        )  # fmt: skip
+        )
         ones = self.design.sums(np.broadcast_to(self.weight, self.y.shape)) if self.intercept else 0.0
         return np.maximum(largest_eigenvalues(squared), ones) / 4
 
@@ -199,7 +201,8 @@ def largest_eigenvalues(loss: SquaredLoss, iterations: int = 40, slack: float = 
 
     The estimate is from below; solvers check the bound as they go and enlarge it when it fails.
     """
-    v = np.random.default_rng(0).standard_normal(loss.shape)
+    different = loss.design.grams  # one vector is enough where all tasks have the same rows
+    v = np.random.default_rng(0).standard_normal((different, loss.shape[1]))
     value = np.zeros(len(v))
     for _ in range(iterations):
         lengths = np.sqrt(np.einsum("td,td->t", v, v))
@@ -214,4 +217,4 @@ def largest_eigenvalues(loss: SquaredLoss, iterations: int = 40, slack: float = 
 
 def _worthwhile_gram(design: Design, weight: Array) -> Array | None:
     fits = design.grams * design.features**2 <= GRAM_ENTRIES
-    return design.gram(weight) if fits and design.rows > design.features else None
+    return design.gram(weight) if fits and 2 * design.rows >= design.features else None
