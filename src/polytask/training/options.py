@@ -51,6 +51,12 @@ class TrainingOptions:
     :param nan_patience: a task whose loss is NaN or infinite is left out of that step; after this many steps in a row
         training stops.
 
+    :param balance_every: steps that a balancing method's weights are used for before they are computed anew. Weights of
+        gradient methods change slowly; with 10 they cost a tenth.
+    :param balance_on: where gradient methods compare the tasks: on the shared ``"parameters"`` (exact), or at the
+        ``"features"`` that the heads read: one backward pass through the trunk however many tasks there are. For ways
+        of sharing that give all heads the same features.
+
     *Machine*
 
     :param precision: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"`` (with loss scaling).
@@ -82,6 +88,8 @@ class TrainingOptions:
     keep: Literal["one", "per_task"] = "one"
     normalise_losses: bool = True
     nan_patience: int = 10
+    balance_every: int = 1
+    balance_on: Literal["parameters", "features"] = "parameters"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
@@ -92,7 +100,7 @@ class TrainingOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        at_least_one = ("epochs", "batch_size", "accumulate", "nan_patience", "checkpoint_every")
+        at_least_one = ("epochs", "batch_size", "accumulate", "nan_patience", "balance_every", "checkpoint_every")
         optional = ("max_steps", "checkpoint_steps", "threads")
         for name in (*at_least_one, *(n for n in optional if getattr(self, n) is not None)):
             self._require(name, getattr(self, name) >= 1, "a whole number of at least 1")
@@ -116,6 +124,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "sgd"),
     "schedule": ("constant", "cosine"),
     "select_by": ("loss", "metric"),
+    "balance_on": ("parameters", "features"),
     "keep": ("one", "per_task"),
     "precision": ("32-true", "bf16-mixed", "16-mixed"),
 }

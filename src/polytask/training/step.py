@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from polytask.balancing.balancer import Balancer
 from polytask.batch import Batch, TaskLosses
+from polytask.errors import ConfigError
 from polytask.nets.model import Model, Outputs
 from polytask.tasks.task import labelled
 from polytask.training.options import TrainingOptions, lr_factor
@@ -129,8 +130,22 @@ class Stepper:
         penalty = self.model.sharing.penalty(outputs.representation, batch.targets)
         if penalty is not None:  # it belongs to the way of sharing, not to a task: nobody balances it
             self.fabric.backward(penalty * share, retain_graph=True)
-        record = self.balancer.backward(losses, self._shared, backward=self.fabric.backward)
+        record = self.balancer.backward(
+            losses, self._shared, features=self._features(outputs), backward=self.fabric.backward
+        )
         return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
+
+    def _features(self, outputs: Outputs) -> Tensor | None:
+        """The tensor that all heads read, where the balancer compares tasks there."""
+        if self.balancer.on != "features":
+            return None
+        if not outputs.representation.is_common:
+            raise ConfigError(
+                "this way of sharing gives every head features of its own.",
+                where="training.balance_on",
+                do="Set balance_on: parameters.",
+            )
+        return outputs.representation.values
 
     def _look_back(self, batch: Batch, result: StepResult) -> None:
         """Tell the balancer the losses of the same batch and tasks after the update."""

@@ -121,7 +121,7 @@ def train_model(
             fabric,
             model,
             build_optimizer(model, options, fabric.device),
-            Balancer(recipe.balancer, tasks=model.tasks, seed=seed),
+            Balancer(recipe.balancer, tasks=model.tasks, seed=seed, every=options.balance_every, on=options.balance_on),
             task_weights=[target.task.weight for target in targets],
             tally=Tally(model.tasks, fabric.device),
             options=options,
