@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -26,6 +27,12 @@ from polytask.training.learner import load as load_learner
 
 ROWS = 12
 
+
+def child_of(target: Target, *parents: str) -> Target:
+    """The target of the same task, which builds on others."""
+    return replace(target, task=replace(target.task, parents=parents))
+
+
 SMALL = {
     "mlp": {"width": 8},
     "resnet": {"width": 8},
@@ -39,7 +46,7 @@ SMALL = {
 OPTIONS: dict[str, dict[str, object]] = {}
 """Way of sharing -> options that it cannot be checked without."""
 
-TASKS: dict[str, tuple[Target, ...]] = {}
+TASKS: dict[str, tuple[Target, ...]] = {"hierarchical": (child_of(TARGETS[0], "d"), *TARGETS[1:])}
 """Way of sharing -> tasks, where not any will do."""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {}
@@ -267,6 +274,20 @@ def test_rows_do_not_see_each_other_in_evaluation(way: str, encoder: str) -> Non
     first = Inputs(*(None if part is None else part[:1] for part in vars(inputs).values()))
     for one, all_rows in zip(model(first).groups, model(inputs).groups, strict=True):
         torch.testing.assert_close(one, all_rows[:1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", KINDS)
+@pytest.mark.parametrize("way", list(SHARING))
+def test_it_trains_in_16_bits(way: str, encoder: str) -> None:
+    model, inputs = build(way, encoder).train(), make_inputs(ROWS, spec_of(encoder))
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model(inputs)
+    targets = make_targets(ROWS, tasks_of(way), missing=0)
+    losses = model.losses(outputs, targets).values.sum()
+    penalty = model.sharing.penalty(outputs.representation, targets)
+    (losses if penalty is None else losses + penalty).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert all(p.grad is None or p.grad.dtype == torch.float32 for p in model.parameters())
 
 
 @pytest.mark.parametrize("encoder", KINDS)
