@@ -110,8 +110,9 @@ class After(nn.Module):
         return rows.restored(functional.relu(self._normed(rows.values)))
 
     def _normed(self, rows: Tensor) -> Tensor:
-        """``(T, R, D)``."""
+        """``(T, R, D)``, in the precision of the weights: statistics of 16-bit numbers are poor."""
         norm = self.norm
+        rows = rows.to(norm.weight.dtype)
         if not self.training or rows.shape[1] < 2:
             flat = functional.batch_norm(
                 rows.flatten(0, 1), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
