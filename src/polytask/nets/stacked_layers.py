@@ -5,12 +5,10 @@ Each takes the n layers, copies their weights, and keeps the names of their para
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 
@@ -121,28 +119,37 @@ class StackedConv2d(nn.Module):
         return found.view(-1, count, outputs, *found.shape[2:]).transpose(0, 1)
 
 
-class LoopedGRU(nn.Module):
-    """n gated recurrent networks, one after the other: no kernel runs several of them at once.
+class StackedGRU(nn.Module):
+    r"""n gated recurrent layers: ``(n, N, L, I) -> (n, N, L, O)``, one batched product per step of the sequence.
 
-    ``(n, N, L, I) -> (n, N, L, O)``. Weights are stacked all the same, so that copies are slices as everywhere.
+    .. math:: r = \sigma(W_{ir} x + b_{ir} + W_{hr} h + b_{hr}), \quad z \text{ likewise,}
+
+    .. math:: c = \tanh(W_{in} x + b_{in} + r \odot (W_{hn} h + b_{hn})), \quad h \leftarrow c + z \odot (h - c)
     """
 
     def __init__(self, layers: Sequence[nn.GRU]) -> None:
         super().__init__()
-        self.plain = [copy.deepcopy(layers[0])]  # in a list: its weights are no weights of this module
-        for name, _ in layers[0].named_parameters():
+        first = layers[0]
+        if first.num_layers != 1 or first.bidirectional or not first.batch_first or not first.bias:
+            raise TypeError("only GRUs of one layer and direction, with batch_first and biases, can be stacked")
+        for name, _ in first.named_parameters():
             self.register_parameter(name, _parameter([layer.get_parameter(name) for layer in layers]))
 
-    def forward(self, values: Tensor) -> tuple[Tensor, None]:
-        """Outputs of every step; the last state is left out."""
-        plain = self.plain[0]
-        plain.train(self.training)
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs of all steps ``(n, N, L, O)``, and the last state ``(n, N, O)``."""
         own = dict(self.named_parameters())
-        found = [
-            functional_call(plain, {name: value[i] for name, value in own.items()}, (slice_,))[0]
-            for i, slice_ in enumerate(values)
-        ]
-        return torch.stack(found), None
+        weight, bias = own["weight_hh_l0"].transpose(1, 2), own["bias_hh_l0"][:, None]
+        read = torch.baddbmm(own["bias_ih_l0"][:, None], values.flatten(1, 2), own["weight_ih_l0"].transpose(1, 2))
+        steps = read.view(*values.shape[:3], -1).unbind(2)
+        state = read.new_zeros(*values.shape[:2], weight.shape[1])
+        outputs = []
+        for step in steps:
+            kept = torch.baddbmm(bias, state, weight)
+            (r_in, z_in, c_in), (r_kept, z_kept, c_kept) = step.chunk(3, -1), kept.chunk(3, -1)
+            candidate = torch.tanh(torch.addcmul(c_in, torch.sigmoid(r_in + r_kept), c_kept))
+            state = torch.lerp(candidate, state, torch.sigmoid(z_in + z_kept))
+            outputs.append(state)
+        return torch.stack(outputs, 2), state
 
 
 STACKED_LAYERS: dict[type[nn.Module], Callable[..., nn.Module]] = {
@@ -151,7 +158,7 @@ STACKED_LAYERS: dict[type[nn.Module], Callable[..., nn.Module]] = {
     nn.BatchNorm1d: StackedBatchNorm,
     nn.BatchNorm2d: StackedBatchNorm,
     nn.Conv2d: StackedConv2d,
-    nn.GRU: LoopedGRU,
+    nn.GRU: StackedGRU,
 }
 """Layer -> its stacked form."""
 
