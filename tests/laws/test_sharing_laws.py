@@ -46,7 +46,8 @@ SMALL = {
 OPTIONS: dict[str, dict[str, object]] = {}
 """Way of sharing -> options that it cannot be checked without."""
 
-TASKS: dict[str, tuple[Target, ...]] = {"hierarchical": (child_of(TARGETS[0], "d"), *TARGETS[1:])}
+FAMILY = (child_of(TARGETS[0], "d"), *TARGETS[1:])
+TASKS: dict[str, tuple[Target, ...]] = {"hierarchical": FAMILY, "aitm": FAMILY}
 """Way of sharing -> tasks, where not any will do."""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {}

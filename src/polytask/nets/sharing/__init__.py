@@ -3,6 +3,7 @@
 from polytask.catalogue import Catalogue
 from polytask.nets.sharing.adapters import Adapters
 from polytask.nets.sharing.adashare import AdaShare
+from polytask.nets.sharing.aitm import AITM
 from polytask.nets.sharing.cgc import CGC
 from polytask.nets.sharing.cross_stitch import CrossStitch
 from polytask.nets.sharing.dselect_k import DSelectK
@@ -49,10 +50,12 @@ SHARING: Catalogue[Sharing] = Catalogue(
         "adapters": Adapters,
         "lora": LoRA,
         "taps": TAPS,
+        "aitm": AITM,
     },
 )
 
 __all__ = [
+    "AITM",
     "CGC",
     "LTB",
     "MTAN",
