@@ -25,6 +25,10 @@ def broken_tables(folder: Path) -> None:
     (folder / "ragged.csv").write_text("x,churn,spend\n1,yes,1\n2,no,2\n3,yes,5,9\n")
     (folder / "latin.csv").write_bytes("x,churn,spend\n1,jö,2\n2,no,3\n".encode("latin-1"))
     (folder / "cut.parquet").write_bytes(b"PAR1 and then nothing")
+    frame.select("churn", "spend").write_csv("targets.csv")
+    frame.drop("x").write_csv("nox.csv")
+    frame.drop("churn", "spend").write_csv("unlabelled.csv")
+    frame.with_columns(day=pl.when(pl.int_range(pl.len()) < 1).then(2).otherwise(1)).write_csv("days.csv")
 
 
 SET = "--set"
@@ -35,6 +39,20 @@ CASES = {
     "damaged Parquet": ([SET, "data.train=cut.parquet"], ["cut.parquet", "cannot be read"]),
     "unknown column": ([SET, "tasks={chrn: binary}"], ["'chrn'", "Did you mean 'churn'?"]),
     "unknown feature": ([SET, "data.features=[x, zz]"], ["'zz'", "features"]),
+    "a target among the features": ([SET, "data.features=[x, churn]"], ["features", "'churn'"]),
+    "a column twice in a task": ([SET, "tasks={v: {kind: regression, columns: [spend, spend]}}"], ["'v'", "twice"]),
+    "targets only": (
+        [SET, "data={train: targets.csv}", SET, "tasks={churn: binary, spend: regression}"],
+        ["no feature is left", "targets only"],
+    ),
+    "test table without a feature": ([SET, "data.test=nox.csv"], ["the test table", "'x'"]),
+    "test table without labels": ([SET, "data.test=unlabelled.csv"], ["the test table", "no usable label", "'churn'"]),
+    "validation without labels": ([SET, "data.validation=unlabelled.csv"], ["the validation table", "no usable label"]),
+    "a source without targets": ([SET, "data.train={a: people.csv, b: unlabelled.csv}"], ["source 'b'", "no target"]),
+    "times that are all one": (
+        [SET, "data.train=days.csv", SET, "data.split={name: time, column: day}"],
+        ["'day'", "stay together"],
+    ),
     "unknown exclusion": ([SET, "data.exclude=[citi]"], ["'citi'", "Did you mean 'city'?"]),
     "misspelt key": ([SET, "encodr=mlp"], ["'encodr'", "Did you mean 'encoder'?"]),
     "misspelt kind": ([SET, "tasks.churn=binry"], ["tasks.churn", "Did you mean 'binary'?"]),
@@ -69,6 +87,13 @@ def test_bad_input(place: Path, polytask: Polytask, command: str, case: str) -> 
     for text in expected:
         assert text in result.err
     assert everything_below(place) == before
+
+
+def test_a_target_whose_name_no_task_can_have(place: Path, polytask: Polytask) -> None:
+    people().rename({"churn": "km/h"}).write_csv("slash.csv")
+    assert polytask("init", "slash.csv", "--targets", "km/h,spend", "--out", "s.yaml").code == 0
+    assert "km_h: {kind: binary, columns: [km/h]}" in (place / "s.yaml").read_text()
+    assert polytask("check", "s.yaml").code == 0
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])

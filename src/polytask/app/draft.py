@@ -81,7 +81,7 @@ def draft(frame: pl.DataFrame, targets: Sequence[str], *, where: str) -> Draft:
 
 
 def _task(labels: pl.Series) -> TaskDraft:
-    found = infer_task(labels, labels.name)
+    found = infer_task(labels, labels.name.replace("/", "_"))
     absent = labels.null_count() + (int(labels.is_nan().sum()) if labels.dtype.is_float() else 0)
     return TaskDraft(found.task, TASKS.name_of(found.task), found.reason, absent / len(labels))
 
@@ -108,7 +108,7 @@ def written(found: Draft, table: Path, out: Path) -> str:
         "# What to predict. Kinds: " + ", ".join(TASKS) + ".",
         "# A mapping says more: churn: {kind: binary, metric: auc, weight: 2}; `polytask list tasks` tells what.",
         "tasks:",
-        *(f"  {dumped(t.task.name, flow=True)}: {t.kind}  # {_told(t)}" for t in found.tasks),
+        *(f"  {dumped(t.task.name, flow=True)}: {_kind(t)}  # {_told(t)}" for t in found.tasks),
         "",
         "encoder: {name: mlp, width: 128, depth: 2, dropout: 0.1}  # polytask list encoders",
         "sharing: hard        # all tasks share the encoder, each has a head of its own",
@@ -145,6 +145,12 @@ def _split(found: Draft) -> list[str]:
         f"  # The future instead of random rows: split: {{name: time, column: {column}}}",
         "  # Rows of one person on one side:    split: {name: group, column: person}",
     ]
+
+
+def _kind(task: TaskDraft) -> str:
+    """The kind; with the column where the task cannot have its name."""
+    column = task.task.columns[0]
+    return task.kind if column == task.task.name else dumped({"kind": task.kind, "columns": [column]}, flow=True)
 
 
 def _told(task: TaskDraft) -> str:

@@ -37,8 +37,9 @@ def check_leakage(frame: Frame, features: Collection[str], target_columns: Colle
     :raises DataError: with the names of the feature and the target.
     """
     names = names_of(frame)
-    targets = [name for name in target_columns if name in names]
-    others = [name for name in features if name in names and name not in set(target_columns)]
+    labels, there = set(target_columns), set(names)
+    targets = [name for name in target_columns if name in there]
+    others = [name for name in features if name in there and name not in labels]
     rows = sample(frame.select([*others, *targets]), ROWS)
     seen = {name: _Seen(_codes(rows[name]), _floats(rows[name])) for name in (*others, *targets)}
     for target in targets:

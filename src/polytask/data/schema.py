@@ -70,17 +70,24 @@ class Schema:
         columns = _union(sources)
         for named, what in ((features, "features"), (exclude, "exclude"), (chosen.categorical, "categorical")):
             _check_known(named, columns, what)
-        names = [c for c in columns if c not in set(exclude) and (not features or c in set(features))]
-        table = _stack({name: sample(source.select([c for c in names if c in set(names_of(source))]))
+        left_out, wanted = set(exclude), set(features) or set(columns)
+        names = [c for c in columns if c in wanted and c not in left_out]
+        there = {name: set(names_of(source)) for name, source in sources.items()}
+        table = _stack({name: sample(source.select([c for c in names if c in there[name]]))
                         for name, source in sources.items()})  # fmt: skip
-        if table.height == 0:
+        if names and table.height == 0:
             raise DataError("the training table has no rows.", do="A schema is learned from at least one row.")
-        learned = [learn(table[name], chosen, keep=name in set(features)) for name in names]
+        named = set(features)
+        learned = [learn(table[name], chosen, keep=name in named) for name in names]
         kept = tuple(column for column, _ in learned if column is not None)
         if not kept:
-            dropped = "; ".join(f"{note.column}: {note.text}" for _, note in learned)
-            raise DataError(f"no feature is left ({dropped or 'the table has targets only'}).", where="features")
-        optional = [c.name for c in kept if any(c.name not in names_of(s) for s in sources.values())]
+            dropped = "; ".join(f"{note.column}: {note.text}" for _, note in learned[:10])
+            raise DataError(
+                f"no feature is left ({dropped or 'the table has targets only'}).",
+                where="features",
+                do="Give a table with columns to learn from.",
+            )
+        optional = [c.name for c in kept if any(c.name not in names for names in there.values())]
         return cls(kept, tuple(optional), tuple(note for _, note in learned))
 
     @cached_property

@@ -13,12 +13,11 @@ from polytask.data.pieces import Frame
 from polytask.data.schema import Schema
 from polytask.data.splits.random import Random
 from polytask.data.splits.split import Split
-from polytask.data.table import Table
 from polytask.errors import DataError
 from polytask.record.compare import DataFacts, Source
 from polytask.studies.problem import Problem, set_aside
 from polytask.training.learner import Learner
-from polytask.training.sources import Data, prepare, read_sources, warn_unseen
+from polytask.training.sources import Data, encode_held_out, prepare, read_sources
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,7 @@ def prepare_problem(learner: Learner, sides: Sides, *, shared_validation: bool =
     prepared = prepare(
         config.tasks, sides.train, sides.validation, config.schema, exclude=config.exclude, features=config.features
     )
-    warn_unseen(prepared.targets, sides.test, "the test table")
-    test = Table.encode(sides.test, prepared.schema, prepared.targets)
+    test = encode_held_out(sides.test, prepared.schema, prepared.targets, "the test table")
     train, held = prepared.train, prepared.validation
     if held is None and shared_validation:
         part = set_aside(train, config.recipe.options.validation_fraction, seed=config.recipe.options.seed)

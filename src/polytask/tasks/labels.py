@@ -76,6 +76,7 @@ def plain(series: pl.Series, task: str) -> pl.Series:
     raise DataError(
         f"expected labels (text, numbers or booleans), found values of type {dtype}.",
         where=f"task {task!r}, column {series.name!r}",
+        do="Turn the column into labels or numbers first (dates: for example days since a fixed day).",
     )
 
 

@@ -89,12 +89,18 @@ class Task(ABC):
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
-            raise ConfigError(f"expected a task name without '/', found {self.name!r}.", where="task")
+            raise ConfigError(
+                f"expected a task name without '/', found {self.name!r}.",
+                where="task",
+                do="Give the task another name, and the column that it predicts as columns=['...'].",
+            )
         if not self.columns:
             object.__setattr__(self, "columns", (self.name,))
         if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
             raise ConfigError(f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}")
         object.__setattr__(self, "columns", tuple(self.columns))
+        if twice := next((c for c in self.columns if self.columns.count(c) > 1), None):
+            raise ConfigError(f"the target column {twice!r} is named twice.", where=f"task {self.name!r}")
         if isinstance(self.parents, str) or not all(isinstance(p, str) for p in self.parents):
             raise ConfigError(f"expected parents=('a', 'b'), found {self.parents!r}.", where=f"task {self.name!r}")
         object.__setattr__(self, "parents", tuple(self.parents))

@@ -61,6 +61,7 @@ class LearnerConfig:
             raise ConfigError(f"expected a list of tasks, found {tasks!r}.", where="tasks")
         built = tuple(TASKS.build(task, where=f"tasks[{i}]", trusted=trusted) for i, task in enumerate(tasks))
         _check_tasks(built)
+        _check_features(features, built)
         options = _options(TrainingOptions, training, "training")
         recipe = Recipe(
             ENCODERS.build(encoder, where="encoder", trusted=trusted),
@@ -101,6 +102,17 @@ def _options(cls: type[Any], value: Any, where: str) -> Any:
     if value is None:
         return cls()
     return value if isinstance(value, cls) else make(cls, value, where=where)
+
+
+def _check_features(features: Sequence[str], tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        for column in task.columns:
+            if column in features:
+                raise ConfigError(
+                    f"the feature {column!r} is what task {task.name!r} predicts.",
+                    where="features",
+                    do="Leave it out of the features, or leave the task out.",
+                )
 
 
 def _check_tasks(tasks: tuple[Task, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part, routed_outputs
 from polytask.training.resuming import Opened, check_same_data, new_record, open_run
 from polytask.training.scores import Scores, score
-from polytask.training.sources import Data, Prepared, prepare, read_sources, warn_unseen
+from polytask.training.sources import Data, Prepared, encode_held_out, prepare, read_sources, warn_unseen
 from polytask.training.trainer import Trained, launch, train_model
 
 
@@ -124,6 +125,7 @@ class Learner:
         train: Data,
         validation: Data | None = None,
         *,
+        test: Data | None = None,
         run: str | Path | None = None,
         overwrite: bool = False,
         storage: str | Path | None = None,
@@ -135,6 +137,8 @@ class Learner:
 
         :param train: a path (CSV, TSV, Parquet, Arrow), a polars or pandas frame, a dict of arrays, or a dict of these.
         :param validation: likewise; default: a share of the training rows, drawn by the seed.
+        :param test: likewise; nothing is learned or chosen by it. A table that :meth:`evaluate` would refuse after the
+            training is refused before it.
         :param run: folder for records and checkpoints; a run that was killed goes on with :func:`resume`.
         :param overwrite: replace an earlier run there.
         :param storage: folder for memory-mapped encoded rows, for tables larger than memory (Parquet is best).
@@ -151,6 +155,9 @@ class Learner:
         frames = read_sources(train, lazy=storage is not None, text=text)
         held_out = None if validation is None else read_sources(validation, lazy=storage is not None, text=text)
         prepared = self._prepare(frames, held_out, None if storage is None else Path(storage))
+        if test is not None:
+            judges = read_sources(test, text=prepared.schema.categories)
+            encode_held_out(judges, prepared.schema, prepared.targets, "the test table", warn=False)
         if run is None:
             return self._learn(prepared, None, listeners, fabric)
         record = new_record(self.config, prepared, (train, frames), (validation, held_out))
@@ -190,12 +197,12 @@ class Learner:
         encoded = Table.encode({"table": table}, fitted.schema, ())
         outputs = routed_outputs(fitted.parts, encoded)
         by_name = {target.task.name: target for target in fitted.targets}
-        columns: dict[str, Any] = {}
+        presented: dict[str, Mapping[str, Any]] = {}
         for task in self.config.tasks:
             if task.name in by_name and (auxiliary or task.role == "primary"):
                 target = by_name[task.name]
-                columns |= target.present(target.answer(outputs[task.name]))
-        return _like(frame, columns)
+                presented[task.name] = target.present(target.answer(outputs[task.name]))
+        return _like(frame, _side_by_side(presented))
 
     def save(self, folder: str | Path, *, auxiliary: bool = False, overwrite: bool = False) -> Path:
         """Write the artefact: configuration, schema, weights, scores and a model card, in one folder.
@@ -322,6 +329,16 @@ def load(folder: str | Path, *, trust: bool = False) -> Learner:
         artefact.verdicts,
     )
     return Learner.from_config(artefact.config, fitted)
+
+
+def _side_by_side(presented: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of all tasks; a name that several tasks would write is preceded by the task and a dot in each."""
+    times = Counter(name for columns in presented.values() for name in columns)
+    return {
+        name if times[name] == 1 else f"{task}.{name}": values
+        for task, columns in presented.items()
+        for name, values in columns.items()
+    }
 
 
 def _like(frame: Data, columns: Mapping[str, Any]) -> Any:

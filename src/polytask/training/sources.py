@@ -117,6 +117,7 @@ def prepare(
     kept, held = set_aside({name: height_of(frame) for name, frame in frames.items()}, share, seed)
     seen = {name: sample(frame, rows=kept[name]) for name, frame in frames.items()}
     targets = fit_targets(tasks, seen)
+    _check_every_source_labels(tasks, frames)
     labels = {column for task in tasks for column in task.columns}
     everywhere = {name for frame in frames.values() for name in names_of(frame)}
     schema = Schema.fit(
@@ -132,9 +133,38 @@ def prepare(
     train = table if share == 0 else table.take(rows["train"])
     if validation is None:
         return Prepared(schema, targets, train, table.take(rows["held"]) if len(rows["held"]) else None)
-    warn_unseen(targets, validation, "the validation table")
-    other = Table.encode(validation, schema, targets, None if storage is None else storage / "validation")
+    other = encode_held_out(
+        validation, schema, targets, "the validation table", None if storage is None else storage / "validation"
+    )
     return Prepared(schema, targets, train, other)
+
+
+def encode_held_out(
+    frames: Mapping[str, Frame],
+    schema: Schema,
+    targets: Sequence[Target],
+    where: str,
+    storage: Path | None = None,
+    *,
+    warn: bool = True,
+) -> Table:
+    """Rows that choose or judge, encoded; labels that training never saw are warned about.
+
+    :param where: what the rows are called in messages. :param warn: False where the same warning comes later.
+    :raises DataError: no label of any primary task, or a table that does not fit the schema.
+    """
+    if warn:
+        warn_unseen(targets, frames, where)
+    try:
+        table = Table.encode(frames, schema, targets, storage)
+    except DataError as error:
+        raise error.at(where) from None
+    primary = [target.task for target in targets if target.task.role == "primary"]
+    counts = table.labelled_counts()
+    if not any(counts[task.name] for task in primary):
+        columns = ", ".join(repr(column) for task in primary for column in task.columns)
+        raise DataError(f"{where} has no usable label of any primary task.", do=f"Expected labels in {columns}.")
+    return table
 
 
 def set_aside(sizes: Mapping[str, int], fraction: float, seed: int) -> tuple[dict[str, Rows], dict[str, Rows]]:
@@ -165,6 +195,19 @@ def fit_targets(tasks: Sequence[Task], frames: Mapping[str, pl.DataFrame]) -> tu
             )
         targets.append(task.fit(having[0] if len(having) == 1 else pl.concat(having, how="vertical_relaxed")))
     return tuple(targets)
+
+
+def _check_every_source_labels(tasks: Sequence[Task], frames: Mapping[str, Frame]) -> None:
+    """A table without any target would take steps and teach nothing."""
+    for name, frame in frames.items():
+        names = set(names_of(frame))
+        if not any(names.issuperset(task.columns) for task in tasks):
+            first = tasks[0].columns[0]
+            raise DataError(
+                "it has no target column of any task.",
+                where=f"source {name!r}",
+                do=f"{did_you_mean(first, names)} Leave this table out, or check the names of its columns.",
+            )
 
 
 def unseen_labels(targets: Sequence[Target], frames: Mapping[str, Frame]) -> dict[str, dict[str, int]]:

@@ -16,7 +16,7 @@ from polytask.data.table import Table
 from polytask.nets.model import Model
 from polytask.tasks import TASKS
 from polytask.tasks.task import Target, labelled
-from polytask.training.sources import Prepared, prepare, read_sources, warn_unseen
+from polytask.training.sources import Prepared, encode_held_out, prepare, read_sources
 
 SHOWN = 6
 """Classes, or target columns, that a cell of the table has room for."""
@@ -56,8 +56,7 @@ def _test_table(sides: Sides, prepared: Prepared) -> Table | None:
     if sides.test is None:
         return None
     frames = read_sources(sides.test)
-    warn_unseen(prepared.targets, frames, "the test table")
-    return Table.encode(frames, prepared.schema, prepared.targets)
+    return encode_held_out(frames, prepared.schema, prepared.targets, "the test table")
 
 
 def _rows(prepared: Prepared, test: Table | None) -> str:

@@ -81,7 +81,9 @@ class _ConfigKeeper:
 
 def _fit(opened: Opened, sides: Sides, place: Path, listeners: list[Listener], *, overwrite: bool) -> Learner:
     learner = Learner.from_config(opened.learner)
-    return learner.fit(sides.train, sides.validation, run=place, overwrite=overwrite, listeners=listeners)
+    return learner.fit(
+        sides.train, sides.validation, test=sides.test, run=place, overwrite=overwrite, listeners=listeners
+    )
 
 
 def _finish(learner: Learner, sides: Sides, place: Path, *, report: bool) -> None:

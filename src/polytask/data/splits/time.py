@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from polytask.data.splits.split import Rows, Split, sizes_of
+from polytask.data.splits.split import PARTS, Rows, Split, sizes_of
 from polytask.errors import DataError
 
 
@@ -38,7 +38,17 @@ class Time(Split):
         first, second = np.cumsum(sizes_of(rows, self.shares))[:2]
         sorted_ranks = ranks[order]
         cuts = [int(np.searchsorted(sorted_ranks, sorted_ranks[at])) if at < rows else rows for at in (first, second)]
-        return np.split(order, cuts)
+        parts = np.split(order, cuts)
+        for part, share, name in zip(parts, self.shares, PARTS, strict=True):
+            if share > 0 and len(part) == 0 and rows >= len(PARTS):
+                time, count = times.value_counts(sort=True).row(0)
+                raise DataError(
+                    f"the {name} part would be empty: {count:,} of {rows:,} rows have the time {time}, and rows of "
+                    "equal time stay together.",
+                    where=f"column {self.column!r}",
+                    do="Choose a column of finer times, other shares, or another split.",
+                )
+        return parts
 
 
 def _check(times: pl.Series) -> None:
