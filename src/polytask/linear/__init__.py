@@ -17,6 +17,7 @@ from polytask.linear.dirty import Dirty, DirtyClassifier
 from polytask.linear.feature_learning import FeatureLearning, FeatureLearningClassifier
 from polytask.linear.graph_tasks import GraphTasks, GraphTasksClassifier
 from polytask.linear.joint_feature import JointFeature, JointFeatureClassifier
+from polytask.linear.kernel_tasks import KernelTasks, KernelTasksClassifier
 from polytask.linear.mean_regularized import MeanRegularized, MeanRegularizedClassifier
 from polytask.linear.regularisation_path import Path, strength_path
 from polytask.linear.robust import Robust, RobustClassifier
@@ -24,6 +25,7 @@ from polytask.linear.robust_feature import RobustFeature, RobustFeatureClassifie
 from polytask.linear.sparse_low_rank import SparseLowRank, SparseLowRankClassifier
 from polytask.linear.strength_search import StrengthCV
 from polytask.linear.task_splits import TaskKFold
+from polytask.linear.task_trees import TaskTrees, TaskTreesClassifier
 from polytask.linear.temporal_group import TemporalGroup, TemporalGroupClassifier
 from polytask.linear.trace_norm import TraceNorm, TraceNormClassifier
 
@@ -52,6 +54,10 @@ ESTIMATORS: dict[str, type[Any]] = {
     "alternating_structure_classifier": AlternatingStructureClassifier,
     "feature_learning": FeatureLearning,
     "feature_learning_classifier": FeatureLearningClassifier,
+    "kernel_tasks": KernelTasks,
+    "kernel_tasks_classifier": KernelTasksClassifier,
+    "task_trees": TaskTrees,
+    "task_trees_classifier": TaskTreesClassifier,
 }
 """Every estimator under its configuration name."""
 
@@ -69,6 +75,8 @@ __all__ = [
     "GraphTasksClassifier",
     "JointFeature",
     "JointFeatureClassifier",
+    "KernelTasks",
+    "KernelTasksClassifier",
     "MeanRegularized",
     "MeanRegularizedClassifier",
     "Path",
@@ -80,6 +88,8 @@ __all__ = [
     "SparseLowRankClassifier",
     "StrengthCV",
     "TaskKFold",
+    "TaskTrees",
+    "TaskTreesClassifier",
     "TemporalGroup",
     "TemporalGroupClassifier",
     "TraceNorm",

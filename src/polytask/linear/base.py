@@ -82,14 +82,14 @@ class LinearTasks(TaskModel):
 
     def _values(self, X: Any, placed: Placed) -> Array:
         if placed.codes is None:
-            return np.asarray(X @ self.coef_.T) + self.intercept_
+            return np.asarray(X @ self.coef_.T + self.intercept_)
         if len(self.tasks_) == 1 and not placed.codes.any():
-            return np.asarray(X @ self.coef_[0]) + self.intercept_[0]
+            return np.asarray(X @ self.coef_[0] + self.intercept_[0])
         known = np.vstack([self.coef_, self.shared_coef_])  # the last row answers unseen tasks, whose code is T
         levels = np.append(self.intercept_, self.shared_intercept_)
         chosen = known[placed.codes]
         products = X.multiply(chosen).sum(axis=1) if is_sparse(X) else (X * chosen).sum(axis=1)
-        return np.add(np.asarray(products, dtype=np.float64).ravel(), levels[placed.codes])
+        return np.asarray(np.asarray(products).ravel() + levels[placed.codes])
 
     def _check_options(self) -> None:
         for name in self.strengths:
