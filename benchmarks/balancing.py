@@ -129,7 +129,7 @@ def floor(problem: Problem) -> Step:
 
 
 def ours(problem: Problem, method: str, **options: object) -> Step:
-    config = {"name": method, **({"main": "t0"} if method in ("gcs", "ol_aux") else {})}
+    config = {"name": method, **({"main": ["t0"]} if method in ("gcs", "ol_aux") else {})}
     balancer = Balancer({**config, **({"method": "mgda"} if method == "cr_mogm" else {})}, **options)
 
     def step() -> None:

@@ -14,7 +14,7 @@ from polytask.balancing import losses as door
 from polytask.balancing import scaling, snapshot
 from polytask.balancing.contract import Combiner, Evidence, Method, Need, State
 from polytask.balancing.engine.deliver import Backward
-from polytask.balancing.engine.engine import MODES, Engine, Mode, Way, look
+from polytask.balancing.engine.engine import MODES, Engine, Mode, Ranks, Way, look
 from polytask.balancing.engine.plain import weighted_backward
 from polytask.balancing.engine.survey import Survey
 from polytask.balancing.losses import Losses
@@ -102,6 +102,9 @@ class Balancer:
         scale: float = 1.0,
         backward: Backward | None = None,
         kpi: Mapping[str, float] | None = None,
+        evidence: Losses | None = None,
+        evidence_features: Tensor | Sequence[Tensor] | None = None,
+        ranks: Ranks | None = None,
     ) -> StepRecord:
         """Weigh the losses of one batch and add the gradient of their weighted sum to ``.grad``.
 
@@ -115,23 +118,45 @@ class Balancer:
             ``lambda total: scaler.scale(total).backward()``. Methods on gradients call it once more with a probe, to
             learn the scaler's factor.
         :param kpi: how well each task is solved, in (0, 1], for the method that asks for it (``dtp``).
+        :param evidence: losses of the same tasks on a part of the rows, from a forward pass of its own (see
+            :func:`~polytask.balancing.quiet.quiet`): a method that answers with weights takes them from there, and the
+            update still uses all rows, at the price of one backward pass. It must be the same tasks.
+        :param evidence_features: the features of that pass, with ``on="features"``.
+        :param ranks: the other processes, when each holds a part of the batch.
         :raises UserError: no loss, a loss that is not a scalar or has no gradient, an unknown task; shared parameters
             or features that are missing or that no loss reaches.
         :raises TrainingError: a loss or a task gradient is NaN or infinite, or a loss outside the domain of the method
             (``gls`` and ``log`` take losses above 0 only); the memory and ``.grad`` are as before.
         """
         given = door.read(losses)
-        evidence = door.evidence(given, kpi)
+        seen = door.evidence(given, kpi)
         if self.check:
-            door.check(given.names, evidence.losses, self.method, self.name)
+            door.check(given.names, seen.losses, self.method, self.name)
         if self.method.needs is Need.LOSSES:
-            if (weights := self._reused(given.names, evidence)) is None:
-                weights = self._fresh(given.names, evidence)[0]
+            if (weights := self._reused(given.names, seen)) is None:
+                weights = self._fresh(given.names, seen)[0]
                 self._reuse.keep(given.names, weights)
             weighted_backward(given.values(), weights, scale=scale, backward=backward)
-            return StepRecord(given.names, weights, evidence.losses)
-        survey = look(given, self._sinks(shared, features), on=self.on)
-        return self._on_gradients(survey, evidence, Way.of(scale, backward, evidence.losses))
+            return StepRecord(given.names, weights, seen.losses)
+        sinks = self._sinks(shared, features)
+        survey = look(given, sinks, on=self.on)
+        way = Way.of(scale, backward, seen.losses, ranks)
+        if way.ranks is not None and self.on == "features" and isinstance(self.method, Combiner):
+            raise UserError(
+                f"{type(self.method).__name__} needs the whole gradient at the features, of which each process has a "
+                "part.",
+                where="ranks",
+                do='Use Balancer(..., on="parameters").',
+            )
+        if (weights := self._reused(given.names, seen)) is not None:
+            self._engine.reuse(survey, weights, way)
+            return StepRecord(given.names, weights, seen.losses)
+        if evidence is None:
+            return self._on_gradients(survey, seen, way)
+        part = door.read(evidence)
+        door.check_part(given, part, self.method)
+        at = sinks if self.on == "parameters" else feature_tensors(evidence_features, self.name)
+        return self._on_part(survey, look(part, at, on=self.on), seen, way)
 
     def look_back(self, losses: Losses) -> None:
         """Show the method the losses of the same batch again, after the optimizer's step.
@@ -185,9 +210,6 @@ class Balancer:
 
     def _on_gradients(self, survey: Survey, evidence: Evidence, way: Way) -> StepRecord:
         names, losses = survey.losses.names, evidence.losses
-        if (weights := self._reused(names, evidence)) is not None:
-            self._engine.reuse(survey, weights, way)
-            return StepRecord(names, weights, losses)
         gathered = self._engine.gather(survey, self.method.needs, way)
         gramian = gathered.gramian
         if self.check and not way.is_scaled:  # a gradient scaler is let have what is not finite: it waits for it
@@ -206,6 +228,20 @@ class Balancer:
         self._reuse.keep(names, weights)
         update = self._engine.combine(survey, gathered, weights, way)
         self._engine.finish(survey, update, gathered.others, way)
+        return StepRecord(names, weights, losses, gramian, partial(self.method.residual, full, before, found))
+
+    def _on_part(self, survey: Survey, part: Survey, evidence: Evidence, way: Way) -> StepRecord:
+        """Weights from the gradients of a part of the rows, then one ordinary backward pass of all of them."""
+        names, losses = survey.losses.names, evidence.losses
+        gathered = self._engine.gather(part, self.method.needs, way)
+        gramian = gathered.gramian
+        door.check_gradients(names, gramian.diagonal())
+        units = scaling.units(self.normalise, losses, gramian)
+        full = scaling.scaled(evidence, gramian, gathered.jacobian, units)
+        found, before = self._fresh(names, full)
+        weights = found if units is None else found * units.to(found)
+        self._reuse.keep(names, weights)
+        self._engine.reuse(survey, weights, way)
         return StepRecord(names, weights, losses, gramian, partial(self.method.residual, full, before, found))
 
     def _reused(self, names: tuple[str, ...], evidence: Evidence) -> Tensor | None:

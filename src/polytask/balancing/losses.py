@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from polytask.balancing.contract import Evidence, Method
+from polytask.balancing.contract import Evidence, Method, Weigher
 from polytask.batch import TaskLosses
 from polytask.errors import TrainingError, UserError
 
@@ -104,6 +104,25 @@ def evidence(given: Given, kpi: Mapping[str, float] | None) -> Evidence:
     if kpi is None:
         return Evidence(seen)
     return Evidence(seen, kpi=seen.new_tensor([kpi.get(name, math.nan) for name in given.names]))
+
+
+def check_part(given: Given, part: Given, method: Method) -> None:
+    """Losses of a part of the rows must be of the same tasks, for a method that answers with weights.
+
+    :raises UserError: they are not.
+    """
+    if part.names != given.names:
+        raise UserError(
+            f"expected the tasks {', '.join(given.names)}, found {', '.join(part.names)}.",
+            where="evidence",
+            do="Give the losses of the same tasks in the same order; leave evidence out when a part lacks a task.",
+        )
+    if not isinstance(method, Weigher):
+        raise UserError(
+            f"{type(method).__name__} answers with an update instead of weights.",
+            where="evidence",
+            do="Leave evidence out, or choose a method that answers with weights.",
+        )
 
 
 def check_gradients(names: tuple[str, ...], squares: Tensor) -> None:

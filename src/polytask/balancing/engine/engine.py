@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -11,12 +11,30 @@ from torch import Tensor
 
 from polytask.balancing.contract import Need
 from polytask.balancing.engine import batched, known, sequential
+from polytask.balancing.engine.cost import walk_pays
 from polytask.balancing.engine.deliver import Backward, deliver, factor_of
-from polytask.balancing.engine.gathered import Gathered
+from polytask.balancing.engine.gathered import Gathered, Rows, gramian_of
 from polytask.balancing.engine.guard import Guard
 from polytask.balancing.engine.survey import Survey
 from polytask.balancing.losses import Given
 from polytask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Several processes that hold different rows of one batch.
+
+    Every process calls :meth:`Balancer.backward` with the same tasks in the same order. Its loss of a task is scaled so
+    that the mean over processes is the loss of the joint batch, in value on every process and in gradient on average
+    (a process without rows of a task brings a loss of which the gradient is 0). Gradients in ``.grad`` are averaged
+    over processes afterwards, as for any model.
+
+    :param size: how many there are.
+    :param mean: the mean of a tensor over all of them, on all of them.
+    """
+
+    size: int
+    mean: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,17 +45,20 @@ class Way:
     :param backward: what is called instead of ``total.backward()``.
     :param factor: what ``backward`` multiplies a total by: the scale of a gradient scaler, else 1.
     :param value: the summed loss, for a ``backward`` that looks at it.
+    :param ranks: the other processes, if there are any.
     """
 
     scale: float
     backward: Backward | None
     factor: float
     value: Tensor
+    ranks: Ranks | None
 
     @classmethod
-    def of(cls, scale: float, backward: Backward | None, losses: Tensor) -> Way:
+    def of(cls, scale: float, backward: Backward | None, losses: Tensor, ranks: Ranks | None) -> Way:
         """The way for these losses ``(T,)``; asks ``backward`` for its factor."""
-        return cls(scale, backward, factor_of(backward, losses), losses.sum())
+        several = ranks if ranks is not None and ranks.size > 1 else None
+        return cls(scale, backward, factor_of(backward, losses), losses.sum(), several)
 
     @property
     def is_scaled(self) -> bool:
@@ -63,22 +84,32 @@ class Engine:
         self.guard = Guard()
 
     def gather(self, survey: Survey, need: Need, way: Way) -> Gathered:
-        """The task gradients at the sinks of the survey."""
-        mode = self._choose(survey)
-        if mode == "sequential":
+        """The task gradients at the sinks of the survey, on the batch of all processes."""
+        if way.ranks is None:
+            return self._gather(survey, need, way)
+        if not all(sink.is_leaf for sink in survey.sinks):  # features: every process holds other columns of J
+            found = self._gather(survey, need, way)
+            found.gramian = way.ranks.mean(found.gramian) / way.ranks.size
+            return found
+        # The Gramian of a mean is no mean of Gramians: the rows themselves are averaged.
+        local = self._gather(survey, Need.JACOBIAN, way)
+        if not isinstance(local, Rows):
+            raise TypeError("the Jacobian was asked for and not gathered")
+        matrix = way.ranks.mean(local.matrix)
+        return Rows(gramian_of(matrix) / way.factor**2, local.others, way.factor, survey.sinks, matrix)
+
+    def _gather(self, survey: Survey, need: Need, way: Way) -> Gathered:
+        if self.mode == "sequential" or not self.guard.is_trusted or len(survey.losses) == 1:
             return sequential.gather(survey, way.factor)
         try:
-            found = self._walk(survey, need, way.factor, keep=mode == "keep")
+            if self.mode == "auto" and not walk_pays(survey):
+                return sequential.gather(survey, way.factor)
+            found = self._walk(survey, need, way.factor, keep=self.mode != "forget")
             if self.guard.passes(found, survey):
                 return found
         except Exception as reason:  # whatever a newer torch does to the graph, autograd itself still works
             self.guard.give_up(f"{type(reason).__name__}: {reason}")
         return sequential.gather(survey, way.factor)
-
-    def _choose(self, survey: Survey) -> str:
-        if not self.guard.is_trusted or len(survey.losses) == 1:
-            return "sequential"
-        return "keep" if self.mode == "auto" else self.mode
 
     def _walk(self, survey: Survey, need: Need, factor: float, *, keep: bool) -> Gathered:
         if need is Need.JACOBIAN:
@@ -88,6 +119,8 @@ class Engine:
     def combine(self, survey: Survey, gathered: Gathered, weights: Tensor, way: Way) -> Sequence[Tensor | None]:
         """``J^T w``, checked."""
         update = gathered.combine(weights)
+        if way.ranks is not None:
+            return update  # the length of this process's part says nothing about the joint Gramian
         if not self.guard.is_trusted or self.guard.accepts(gathered, weights, update):
             return update
         if isinstance(gathered, batched.Forgotten):
