@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from polytask.nets.sharing.channel_rows import channels_first, channels_last
 
 FEW = 2**20
-"""Products up to which those of all pairs of tasks are written out at once: up to 20 times as fast on a CPU as a batched
+"""Products up to which those of all pairs of tasks are written out: on a CPU up to 20 times as fast as a batched
 product over channels, which is better beyond."""
 
 
