@@ -8,6 +8,7 @@ from scipy.optimize import nnls as by_scipy
 
 from polytask.maths.cone import dual_projections, nnls, nnls_residual, simplest_parts
 from polytask.maths.gramian import Gramian, nearest_psd, roots
+from polytask.maths.lockstep import active_sets
 
 SHAPES = [(1, 3), (2, 5), (3, 2), (8, 20), (20, 60), (20, 7), (40, 120)]
 
@@ -111,3 +112,13 @@ def test_roots_are_the_numerical_rank():
     values, of = roots(U @ U.T, np.finfo(np.float64).eps)
     assert len(values) == 2
     np.testing.assert_allclose((of * values) @ of.T, U @ U.T, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "P"), SHAPES)
+def test_problems_in_lockstep_have_the_active_sets_of_one_at_a_time(n, P):
+    U = units(n, P)
+    C = U @ U.T + 1e-9 * np.eye(n)  # unique
+    c = -U @ vectors(7, P, 3).T
+    inside = active_sets(C, c.T, 1e-12)
+    for problem in range(7):
+        np.testing.assert_array_equal(inside[problem], nnls(C, c[:, problem]) > 0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from polytask.maths.gramian import Array, Mask
+from polytask.maths.lockstep import active_sets
 
 RIDGE = 1e-13
 """Added to the diagonal of unit-diagonal matrices inside solves: nearly equal vectors do not blow a solution up, and
 the optimality conditions move by no more than this times the solution."""
 
-PIVOTS = 12
+PIVOTS = 5
 TOLERANCE = 2e-12
 """Slopes that are closer to 0 are rounding or ridge: the ridge alone would bring in variables that nothing needs."""
 INDEPENDENT = 1e-9
@@ -95,8 +96,9 @@ def dual_projections(cosines: Array) -> Array:
     Row i is the minimiser of ``|u_i + sum_j l_j u_j|`` over ``l >= 0``: the projection of u_i onto
     ``{d : u_j . d >= 0 for all j}`` is ``u_i + sum_j l_j u_j``.
 
-    All rows at once by block principal pivoting: whole sets of variables change sides, and only rows that go in circles
-    (rare) are left to :func:`nnls`.
+    All rows at once: by block principal pivoting, in which whole sets of variables change sides; it takes few rounds
+    unless vectors are nearly dependent. Rows that are open after them are solved in lockstep, one variable at a time,
+    and checked.
 
     :param cosines: ``(n, n)``, positive semidefinite, ones on the diagonal.
 
@@ -114,8 +116,11 @@ def dual_projections(cosines: Array) -> Array:
         done = ~wrong.any(1)
         parts[open_rows[done]] = np.maximum(x[done], 0.0)
         open_rows, inside = open_rows[~done], (inside ^ wrong)[~done]
-    for row in open_rows:
-        parts[row] = nnls(cosines, cosines[row])
+    inside = active_sets(ridged, cosines[open_rows], TOLERANCE)
+    x, wrong = _pivot(ridged, cosines[open_rows], inside)
+    parts[open_rows] = np.maximum(x, 0.0)
+    for row, guess in zip(open_rows[wrong.any(1)], inside[wrong.any(1)], strict=True):
+        parts[row] = nnls(cosines, cosines[row], guess)
     return parts
 
 
