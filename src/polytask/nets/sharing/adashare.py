@@ -39,9 +39,13 @@ class AdaShare(Sharing):
     one backwards, all of them by half of it; the chosen network, with the policy fixed. Weights are shared, policies
     are private.
 
-    Deviations: weights and policies learn together from the same rows (the paper alternates between two parts of the
-    training split); the chosen policy is the likeliest, not a sample, and the network goes on instead of starting
-    afresh; the first block, which may change the shape of what it is given, is always executed.
+    When the search begins, validation losses rise for some epochs: give ``training.patience`` room, or set it to 0.
+
+    Deviations: a pass executes or skips a block, with the gradient of the soft policy (straight-through), where the
+    paper blends both, so that what is trained is what evaluation runs. Weights and policies learn together from the
+    same rows (the paper alternates between two parts of the training split); the chosen policy is the likeliest, not a
+    sample, and the network goes on instead of starting afresh; the first block, which may change the shape of what it
+    is given, is always executed.
 
     :param tau: τ of the first search epoch.
     :param tau_end: τ of the last one; between them it falls geometrically.
@@ -137,7 +141,7 @@ class AdaShareShared(PartedShared):
         if self.progress < options.warmup:
             return one_hot(torch.zeros_like(logits)) + 0 * logits
         done = (self.progress - options.warmup) / (options.search - options.warmup)
-        drawn = gumbel_softmax(logits, options.tau ** (1 - done) * options.tau_end**done)
+        drawn = gumbel_softmax(logits, options.tau ** (1 - done) * options.tau_end**done, hard=True)
         blocks = logits.shape[1]
         is_open = torch.arange(blocks, device=logits.device) >= blocks - math.ceil((done + 1e-9) * 2 * blocks)
         return torch.where(is_open[:, None], drawn, one_hot(torch.zeros_like(logits)))

@@ -38,6 +38,8 @@ class LTB(Sharing):
     likeliest tree, and :meth:`LTBShared.extract` gives it as a network without the other branches. Blocks, their
     choices and the pool are shared; the choice of a task is private.
 
+    When a phase begins, validation losses rise for some epochs: give ``training.patience`` room, or set it to 0.
+
     Deviations: the number of copies is chosen, where the paper has one per task or a given tree; while all parents
     count alike their outputs are averaged, where LibMTL adds them up.
 
