@@ -357,3 +357,12 @@ def test_nothing_to_guess_from():
         infer_task(pl.Series("y", [None, None]), "y")
     with pytest.raises(TaskError, match="nothing to learn"):
         infer_task(pl.Series("y", [2, 2]), "y")
+
+
+@pytest.mark.parametrize("name", ["n", "label", "count", "len", "literal", "index"])
+@pytest.mark.parametrize("task", [Binary, Multiclass, Ordinal, Regression, Count])
+def test_no_name_of_a_column_is_special(name, task):
+    frame = pl.DataFrame({name: [0, 1, 2, 1, 0, 2][: 6 if task is not Binary else 2]})
+    target = task(name).fit(frame)
+    assert not target.unseen(frame)
+    assert target.encode(frame).shape == (len(frame), 1)

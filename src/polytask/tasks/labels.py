@@ -85,8 +85,8 @@ def distinct(series: pl.Series, task: str) -> tuple[tuple[Label, ...], NDArray[n
 
     :raises TaskError: no label at all, or only one class.
     """
-    table = plain(series, task).drop_nulls().value_counts(name="n").sort(series.name)
-    classes = tuple(table[series.name].to_list())
+    table = plain(series, task).drop_nulls().rename("label").value_counts(name="n").sort("label")
+    classes = tuple(table["label"].to_list())
     place = f"task {task!r}, column {series.name!r}"
     if not classes:
         raise TaskError("every label is missing in the training rows.", where=place, do="Leave this task out.")
@@ -111,8 +111,8 @@ def unseen(series: pl.Series, classes: tuple[Label, ...], task: str) -> dict[str
     labels = plain(series, task).filter(pl.Series(missed)).drop_nulls()
     if labels.is_empty():
         return {}
-    table = labels.cast(pl.String).value_counts(name="n").sort(["n", labels.name], descending=[True, False])
-    return dict(zip(table[labels.name].to_list(), table["n"].to_list(), strict=True))
+    table = labels.cast(pl.String).rename("label").value_counts(name="n").sort(["n", "label"], descending=[True, False])
+    return dict(zip(table["label"].to_list(), table["n"].to_list(), strict=True))
 
 
 def decode(classes: tuple[Label, ...], positions: NDArray[np.int64]) -> list[Label] | NDArray[np.generic]:

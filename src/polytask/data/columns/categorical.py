@@ -60,10 +60,10 @@ class Categorical(Column):
 
 def fit_categorical(name: str, series: pl.Series, options: SchemaOptions) -> Categorical | None:
     """The frequent levels of the training rows; None if there is nothing to tell apart."""
-    words = words_of(series)
-    counts = words.drop_nulls().value_counts(name="rows").sort(["rows", words.name], descending=[True, False])
+    words = words_of(series).rename("level")
+    counts = words.drop_nulls().value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
     kept = counts.filter(pl.col("rows") >= options.min_count)[: options.max_levels]
     rare = counts.height - kept.height
     if kept.height == 0 or (counts.height == 1 and words.null_count() == 0):
         return None
-    return Categorical(name, tuple(kept[words.name].to_list()), rare)
+    return Categorical(name, tuple(kept["level"].to_list()), rare)

@@ -49,11 +49,11 @@ def _strata(column: pl.Series) -> Rows:
     if plain.dtype.is_numeric() and plain.n_unique() > CLASSES:
         ranks = plain.rank("ordinal").cast(pl.Int64)
         plain = (ranks - 1) * BINS // (len(plain) - plain.null_count())
-    codes = plain.rank("dense").cast(pl.Int64).fill_null(0)
-    counts = codes.value_counts()
-    alone = counts.filter(pl.col("count") == 1)
+    codes = plain.rank("dense").cast(pl.Int64).fill_null(0).rename("code")
+    counts = codes.value_counts(name="rows")
+    alone = counts.filter(pl.col("rows") == 1)
     if alone.height:
-        value = column[int((codes == alone[codes.name][0]).arg_true()[0])]
+        value = column[int((codes == alone["code"][0]).arg_true()[0])]
         raise DataError(
             f"the class {value!r} has a single row, which cannot be in every part ({alone.height} such classes).",
             where=f"column {column.name!r}",

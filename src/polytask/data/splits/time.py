@@ -41,7 +41,7 @@ class Time(Split):
         parts = np.split(order, cuts)
         for part, share, name in zip(parts, self.shares, PARTS, strict=True):
             if share > 0 and len(part) == 0 and rows >= len(PARTS):
-                time, count = times.value_counts(sort=True).row(0)
+                time, count = times.rename("time").value_counts(sort=True, name="rows").row(0)
                 raise DataError(
                     f"the {name} part would be empty: {count:,} of {rows:,} rows have the time {time}, and rows of "
                     "equal time stay together.",
