@@ -131,7 +131,10 @@ def divide(opened: Opened, seed: int) -> Sides:
     how = opened.split or Random(validation=0.0)
     if opened.test is not None or how.test + how.validation == 0:
         return Sides(opened.train, opened.validation, opened.test)
-    frames = {name: collected(frame) for name, frame in read_sources(opened.train).items()}
+    frames = {
+        name: collected(frame)
+        for name, frame in read_sources(opened.train, text=opened.learner.schema.categorical).items()
+    }
     parts = {name: split(frame, how, seed) for name, frame in frames.items()}
 
     def side(part: str) -> dict[str, pl.DataFrame] | None:

@@ -31,10 +31,11 @@ def command(config: ConfigFile, *, changes: Set = None) -> None:
     opened = open_rows(read_config(config, changes or ()))
     options = opened.learner.recipe.options
     sides = divide(opened, options.seed)
-    validation = None if sides.validation is None else read_sources(sides.validation)
+    text = opened.learner.schema.categorical
+    validation = None if sides.validation is None else read_sources(sides.validation, text=text)
     prepared = prepare(
         opened.learner.tasks,
-        read_sources(sides.train),
+        read_sources(sides.train, text=text),
         validation,
         opened.learner.schema,
         exclude=opened.learner.exclude,
@@ -55,7 +56,7 @@ def command(config: ConfigFile, *, changes: Set = None) -> None:
 def _test_table(sides: Sides, prepared: Prepared) -> Table | None:
     if sides.test is None:
         return None
-    frames = read_sources(sides.test)
+    frames = read_sources(sides.test, text=prepared.schema.categories)
     return encode_held_out(frames, prepared.schema, prepared.targets, "the test table")
 
 

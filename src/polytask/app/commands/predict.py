@@ -35,7 +35,7 @@ def command(
     if out is not None:
         check_out(out, overwrite=overwrite)
     learner = load(model_in(model))
-    rows = read(table)
+    rows = read(table, text=learner.fitted.schema.categories)
     with about(table):
         predictions = learner.predict(rows)
     found = pl.concat([_kept(rows, keep or [], predictions.columns, str(table)), predictions], how="horizontal")
