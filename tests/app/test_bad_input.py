@@ -105,6 +105,18 @@ def test_an_old_run_outlives_bad_input(place: Path, polytask: Polytask, command:
     assert everything_below(place) == before
 
 
+def test_an_old_comparison_outlives_one_that_fails(place: Path, polytask: Polytask) -> None:
+    assert polytask("compare", "c.yaml", "--run", "r", "--no-report").code == 0
+    before = everything_below(place)
+    diverging = [SET, "training.lr=1e30", SET, "training.nan_patience=1", SET, "training.batch_size=8"]
+    result = polytask("compare", "c.yaml", "--run", "r", "--overwrite", *diverging)
+    assert result.code == 1
+    assert "not finite" in result.err
+    assert everything_below(place) == before
+    assert polytask("compare", "c.yaml", "--run", "new", *diverging).code == 1
+    assert everything_below(place) == before
+
+
 def test_an_extra_that_is_missing_costs_nothing(
     place: Path, polytask: Polytask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -280,3 +280,35 @@ def test_numbers_are_categories_when_the_schema_says_so(tmp_path):
     table.write_csv(tmp_path / "train.csv")
     learner = Learner([Regression("y")], schema={"categorical": ["zone"]}, training={"epochs": 1})
     assert learner.fit(tmp_path / "train.csv").fitted.schema.categories == ("zone",)
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"tasks": Binary("a")}, "tasks"),
+        ({"tasks": [Binary("a")], "exclude": "abc"}, "exclude"),
+        ({"tasks": [Binary("a")], "features": "abc"}, "features"),
+        ({"tasks": [Binary("a")], "features": ["b", "a"]}, "features"),
+        ({"tasks": [Binary("a")], "training": 3}, "training"),
+    ],
+)
+def test_wrong_types_are_named_at_once(options, place):
+    with pytest.raises(ConfigError, match=rf"^{place}: "):
+        Learner(**options)
+
+
+def test_two_tasks_on_one_column_are_predicted_side_by_side():
+    frame = pl.DataFrame({"x": [i % 7 for i in range(60)], "n": [(i * 5) % 3 for i in range(60)]})
+    both = Learner([Multiclass("kind", columns=["n"]), Regression("size", columns=["n"])], training={"epochs": 1})
+    assert both.fit(frame).predict(frame).columns == ["kind.n", "n_p_0", "n_p_1", "n_p_2", "size.n"]
+
+
+def test_rows_that_cannot_judge_are_refused_before_the_training():
+    frame = pl.DataFrame({"x": [i % 7 for i in range(60)], "n": [(i * 5) % 2 for i in range(60)]})
+    steps = []
+    for table, text in ((frame.drop("x"), "'x'"), (frame.drop("n"), "no usable label")):
+        with pytest.raises(DataError, match=f"the test table.*{text}"):
+            Learner([Binary("n")]).fit(frame, test=table, listeners=[steps.append])
+        with pytest.raises(DataError, match=f"the validation table.*{text}"):
+            Learner([Binary("n")]).fit(frame, table, listeners=[steps.append])
+    assert not steps

@@ -163,6 +163,20 @@ def refuse_existing(place: Path, *, overwrite: bool) -> None:
         )
 
 
+def refuse_unwritable(place: Path) -> None:
+    """Refuse a path below which nothing can be written, before work is done for it.
+
+    :raises RunError: it cannot be written.
+    """
+    there = place
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    probe = _neighbour(there / "probe")
+    with _explained(place):
+        probe.touch()
+        probe.unlink()
+
+
 def _remove(place: Path) -> None:
     """Out of the way in one rename, then gone: a kill in between leaves no half-removed folder under the name."""
     grave = _neighbour(place)

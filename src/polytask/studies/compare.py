@@ -16,7 +16,7 @@ import torch
 from polytask.data.splits.split import Split
 from polytask.evaluation.verdict import STATEMENT
 from polytask.record.compare import COMPARE_FILE, CompareRecord
-from polytask.record.folder import RunFolder, refuse_existing
+from polytask.record.folder import RunFolder, refuse_existing, refuse_unwritable, whole_folder
 from polytask.studies import facts
 from polytask.studies.act import decide, in_words, keep
 from polytask.studies.contenders import MULTI, SINGLE, line_up
@@ -73,10 +73,10 @@ def compare(
     )
     if run is not None:
         refuse_existing(Path(run), overwrite=overwrite)
+        refuse_unwritable(Path(run))
     training = learner.config.recipe.options
     sides = read_sides(learner, train, validation, test, split)
     problem, schema = prepare_problem(learner, sides, shared_validation=options.act)
-    folder = RunFolder.create(run, overwrite=overwrite) if run is not None else None
     many = len(problem.tasks) > 1
     results = execute(
         problem,
@@ -111,7 +111,7 @@ def compare(
         command=command,
         versions=versions(),
     )
-    if folder is not None:
+    if run is not None:
         model = keep(
             learner,
             schema,
@@ -122,7 +122,8 @@ def compare(
             verdicts=in_words(record, MULTI),
         )
         model.evaluate(sides.test)
-        _write(folder, record, facts.row_scores(problem, results), model)
+        with whole_folder(run, overwrite=overwrite) as folder:  # not earlier: an old comparison outlives a failed one
+            _write(RunFolder(folder), record, facts.row_scores(problem, results), model)
     return record
 
 

@@ -194,7 +194,7 @@ def _document(path: Path, parse: Any) -> dict[str, Any]:
         found = plain["format"]
     except (ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         raise _damaged(path.parent, error, path.name) from error
-    if not isinstance(found, int) or isinstance(found, bool):
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise _damaged(path.parent, ValueError(f"format is {found!r}"), path.name)
     if found > FORMAT:
         raise RunError(

@@ -57,11 +57,16 @@ class LearnerConfig:
 
         :raises ConfigError: a wrong key, type or value, with the path to it.
         """
-        if isinstance(tasks, str | Mapping) or not all(isinstance(task, Task | Mapping) for task in tasks):
+        if (
+            not isinstance(tasks, Sequence)
+            or isinstance(tasks, str)
+            or not all(isinstance(task, Task | Mapping) for task in tasks)
+        ):
             raise ConfigError(f"expected a list of tasks, found {tasks!r}.", where="tasks")
         built = tuple(TASKS.build(task, where=f"tasks[{i}]", trusted=trusted) for i, task in enumerate(tasks))
         _check_tasks(built)
-        _check_features(features, built)
+        chosen, left_out = _names(features, "features"), _names(exclude, "exclude")
+        _check_features(chosen, built)
         options = _options(TrainingOptions, training, "training")
         recipe = Recipe(
             ENCODERS.build(encoder, where="encoder", trusted=trusted),
@@ -70,7 +75,7 @@ class LearnerConfig:
             SAMPLERS.build(sampler, where="sampler", trusted=trusted),
             options if seed is None else replace(options, seed=seed),
         )
-        return cls(built, recipe, _options(SchemaOptions, schema, "schema"), tuple(features), tuple(exclude))
+        return cls(built, recipe, _options(SchemaOptions, schema, "schema"), chosen, left_out)
 
     @classmethod
     def from_json(cls, mapping: Mapping[str, Any], *, trusted: bool = True) -> LearnerConfig:
@@ -98,9 +103,18 @@ class LearnerConfig:
         }
 
 
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    """Column names; one word is no list of its letters."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"expected a list of columns, found {value!r}.", where=where)
+    return tuple(value)
+
+
 def _options(cls: type[Any], value: Any, where: str) -> Any:
     if value is None:
         return cls()
+    if not isinstance(value, cls | Mapping):
+        raise ConfigError(f"expected {cls.__name__} or a mapping of its fields, found {value!r}.", where=where)
     return value if isinstance(value, cls) else make(cls, value, where=where)
 
 
