@@ -78,7 +78,7 @@ def test_one_task_is_gradient_boosting(pooling):
     y = np.sin(X[:, 0] / 5) + 0.1 * X[:, 1] + 0.2 * np.random.default_rng(1).normal(size=200)
     ours = linear.TaskTrees(30, 0.2, depth=3, least_rows=5, pooling=pooling).fit(X, y)
     theirs = GradientBoostingRegressor(
-        n_estimators=30, learning_rate=0.2, max_depth=3, min_samples_leaf=5, criterion="squared_error", random_state=0
+        n_estimators=30, learning_rate=0.2, max_depth=3, min_samples_leaf=5, random_state=0
     )
     np.testing.assert_allclose(ours.predict(X), theirs.fit(X, y).predict(X), atol=1e-9)
 
@@ -106,11 +106,10 @@ def test_classification_of_one_task_is_close_to_gradient_boosting():
     y = (X[:, 0] + 3 * np.random.default_rng(7).normal(size=300) > 15).astype(int)
     ours = linear.TaskTreesClassifier(30, pooling=0.0, ridge=0.0).fit(X, y)
     theirs = GradientBoostingClassifier(
-        n_estimators=30, min_samples_leaf=10, criterion="squared_error", random_state=0
+        n_estimators=30, min_samples_leaf=10, random_state=0
     ).fit(X, y)
-    np.testing.assert_allclose(
-        ours.predict_proba(X), theirs.predict_proba(X), atol=0.05
-    )  # their splits ignore curvature
+    gap = np.abs(ours.predict_proba(X) - theirs.predict_proba(X)).mean()
+    assert gap < 0.03  # not zero: their splits ignore the curvature
     assert abs(ours.score(X, y) - theirs.score(X, y)) < 0.02
 
 

@@ -223,7 +223,8 @@ class SharedDesign(Design):
 
     def adjoint(self, R: Array) -> Array:
         """One product."""
-        return np.asarray((self.X.T @ R).T) - self.means * self.sums(R)[:, None]
+        raw = np.asarray((self.X.T @ R).T) if is_sparse(self.X) else R.T @ self.X
+        return np.asarray(raw - self.means * self.sums(R)[:, None])
 
     def sums(self, R: Array) -> Array:
         """Of the columns."""

@@ -11,6 +11,7 @@ from polytask.linear.arrays import Array
 from polytask.linear.prox import (
     l1_ball,
     largest_entries,
+    map_singular_values,
     shrink,
     singular_values,
     soft,
@@ -146,8 +147,7 @@ class Spectral(Penalty):
 
     def prox(self, V: Array, step: float) -> Array:
         """Keep the singular vectors."""
-        U, s, Vt = np.linalg.svd(V, full_matrices=False)
-        return np.asarray((U * self.spectrum_prox(s, step)) @ Vt)
+        return map_singular_values(V, lambda s: self.spectrum_prox(s, step))
 
 
 @dataclass(frozen=True)

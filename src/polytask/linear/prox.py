@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from polytask.linear.arrays import Array
@@ -47,6 +49,24 @@ def capped_simplex(a: Array, total: float) -> Array:
 def singular_values(V: Array) -> Array:
     """In falling order."""
     return np.asarray(np.linalg.svd(V, compute_uv=False))
+
+
+def map_singular_values(V: Array, function: Callable[[Array], Array], cut: float = 1e-3) -> Array:
+    """Replace the singular values, in falling order, by ``function`` of them; the vectors stay.
+
+    Through the smaller Gram matrix, several times faster than an SVD, if no value below ``cut`` times the largest is
+    kept: a value ``s`` has the error ``eps s_1^2 / s`` there, so what is kept is right to ``eps / cut``.
+    """
+    tall = V.shape[0] >= V.shape[1]
+    squares, Q = np.linalg.eigh(V.T @ V if tall else V @ V.T)
+    s, Q = np.sqrt(np.maximum(squares[::-1], 0.0)), Q[:, ::-1]
+    kept = function(s)
+    if np.any(kept[s <= cut * s[0]] > 0):
+        U, s, Vt = np.linalg.svd(V, full_matrices=False)
+        return np.asarray((U * function(s)) @ Vt)
+    some = kept > 0
+    factor = (Q[:, some] * (kept[some] / s[some])) @ Q[:, some].T
+    return np.asarray(V @ factor if tall else factor @ V)
 
 
 def squared_sum(s: Array, t: float) -> Array:

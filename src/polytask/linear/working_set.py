@@ -20,12 +20,17 @@ from polytask.linear.fista import Solution, fista
 from polytask.linear.penalties import FeatureGroups
 from polytask.linear.smooth import SquaredLoss
 
+SMALL = 64
+"""With so few features there is nothing to gain from leaving some out."""
+
 
 def solve_feature_groups(
     loss: SquaredLoss, penalty: FeatureGroups, start: Array, *, tol: float, max_iter: int, scale: float
 ) -> Solution:
     """Minimise ``loss + strength sum_j ||W_:j||``; the residual is the full subgradient of smallest norm."""
     W, iterations, members = start.copy(), 0, np.zeros(loss.shape[1], dtype=bool)
+    if len(members) <= SMALL:
+        members[:] = True
     if is_wide(loss):
         W = descend_coordinates(loss, penalty.strength, W, tol=tol)
     residual = np.inf
@@ -44,7 +49,7 @@ def solve_feature_groups(
         else:
             part = loss if members.all() else loss.columns(chosen)
             previous = (chosen, part)
-        goal = max(0.5 * tol, 0.03 * residual / scale)
+        goal = 0.5 * tol if members.all() else max(0.5 * tol, 0.03 * residual / scale)
         found = fista(part, [penalty], W[None][:, :, chosen], tol=goal, max_iter=max_iter - iterations, scale=scale)
         iterations += max(found.iterations, 1)
         W[:, chosen] = found.weights
@@ -62,7 +67,7 @@ def is_wide(loss: SquaredLoss) -> bool:
 def descend_coordinates(loss: SquaredLoss, strength: float, start: Array, *, tol: float) -> Array:
     """A start near the optimum from scikit-learn's ``MultiTaskLasso``, whose loss is divided by the number of rows."""
     design, weight = cast(SharedDesign, loss.design), float(loss.weight[0, 0])
-    X = np.asfortranarray(design.X - design.means)
+    X = np.array(design.X - design.means if design.means.any() else design.X, order="F")
     alpha = strength / (weight * len(X))
     model = MultiTaskLasso(alpha, fit_intercept=False, warm_start=True, tol=tol, copy_X=False)
     model.coef_ = start.copy(order="F")
