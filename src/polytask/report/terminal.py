@@ -23,6 +23,9 @@ STYLES = {
     "practically equal": "cyan",
     "no verdict": "dim",
 }
+FEW, MANY = 4, 7
+"""Contenders that have room side by side with their titles, and with their names."""
+
 _ASCII = str.maketrans({"↑": "^", "↓": "v", "±": "+-", "×": "x", "–": "-", "Δ": "delta-"})
 
 
@@ -116,15 +119,19 @@ def _verdicts(record: CompareRecord, contender: ContenderFacts, write: _Writer) 
 
 
 def _costs(record: CompareRecord, write: _Writer) -> Table:
-    columns = [_Column("Cost of one seed", whole=True)]
-    crowded = len(record.contenders) > 4
-    columns += [_Column(c.name if crowded else c.title, right=True, whole=True) for c in record.contenders]
-    between = "\n" if crowded else " "
-    rows = [
-        [write(row.quantity), *(write(f"{value}{between}{times}".strip()) for value, times in row.cells)]
-        for row in cost_rows(record)
-    ]
-    return write.table(f"Costs (models of one contender together, against {baseline(record).title})", columns, rows)
+    """A column per contender, or, when they are many, a row."""
+    title = f"Costs (models of one contender together, against {baseline(record).title})"
+    count = len(record.contenders)
+    between = "\n" if count > FEW else " "
+    names = [c.name if count > FEW else c.title for c in record.contenders]
+    quantities = [row.quantity for row in cost_rows(record)]
+    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in cost_rows(record)]
+    if count > MANY:
+        quantities, names = names, quantities
+        cells = [list(column) for column in zip(*cells, strict=True)]
+    columns = [_Column("Cost of one seed", whole=True), *(_Column(name, right=True, whole=True) for name in names)]
+    rows = [[write(name), *map(write, row)] for name, row in zip(quantities, cells, strict=True)]
+    return write.table(title, columns, rows)
 
 
 def _splits(record: CompareRecord, write: _Writer) -> Table:
