@@ -129,7 +129,9 @@ def _costs(record: CompareRecord, write: _Writer) -> Table:
     if count > MANY:
         quantities, names = names, quantities
         cells = [list(column) for column in zip(*cells, strict=True)]
-    columns = [_Column("Cost of one seed", whole=True), *(_Column(name, right=True, whole=True) for name in names)]
+    whole = count <= MANY  # a turned table may break "1.60 MB" at its space
+    first = "Cost of one seed" if whole else "Cost"
+    columns = [_Column(first, whole=True), *(_Column(name, right=True, whole=whole) for name in names)]
     rows = [[write(name), *map(write, row)] for name, row in zip(quantities, cells, strict=True)]
     return write.table(title, columns, rows)
 
