@@ -23,6 +23,8 @@ STYLES = {
     "practically equal": "cyan",
     "no verdict": "dim",
 }
+LEFT_OUT = "predict 1 row"
+"""The cost that has no room in a turned table."""
 FEW, MANY = 4, 7
 """Contenders that have room side by side with their titles, and with their names."""
 
@@ -124,14 +126,15 @@ def _costs(record: CompareRecord, write: _Writer) -> Table:
     count = len(record.contenders)
     between = "\n" if count > FEW else " "
     names = [c.name if count > FEW else c.title for c in record.contenders]
-    quantities = [row.quantity for row in cost_rows(record)]
-    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in cost_rows(record)]
-    if count > MANY:
+    turned = count > MANY
+    shown = [row for row in cost_rows(record) if not (turned and row.quantity == LEFT_OUT)]
+    quantities = [row.quantity for row in shown]
+    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in shown]
+    if turned:
         quantities, names = names, quantities
         cells = [list(column) for column in zip(*cells, strict=True)]
-    whole = count <= MANY  # a turned table may break "1.60 MB" at its space
-    first = "Cost of one seed" if whole else "Cost"
-    columns = [_Column(first, whole=True), *(_Column(name, right=True, whole=whole) for name in names)]
+    first = "Contender" if turned else "Cost of one seed"
+    columns = [_Column(first, whole=True), *(_Column(name, right=True, whole=True) for name in names)]
     rows = [[write(name), *map(write, row)] for name, row in zip(quantities, cells, strict=True)]
     return write.table(title, columns, rows)
 
