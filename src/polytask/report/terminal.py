@@ -23,8 +23,6 @@ STYLES = {
     "practically equal": "cyan",
     "no verdict": "dim",
 }
-LEFT_OUT = "predict 1 row"
-"""The cost that has no room in a turned table."""
 FEW, MANY = 4, 7
 """Contenders that have room side by side with their titles, and with their names."""
 
@@ -82,7 +80,9 @@ class _Writer:
         words = [
             max((len(word) for row in rows for word in row[i].plain.split()), default=0) for i in range(len(columns))
         ]
-        lines = [max((row[i].cell_len for row in rows), default=0) for i in range(len(columns))]
+        lines = [
+            max((line.cell_len for row in rows for line in row[i].split()), default=0) for i in range(len(columns))
+        ]
         least = [lines[i] if column.whole else min(words[i], 24) for i, column in enumerate(columns)]
         if sum(least) + 2 * len(columns) > self.width:
             least = [min(word, 12) for word in words]
@@ -127,9 +127,8 @@ def _costs(record: CompareRecord, write: _Writer) -> Table:
     between = "\n" if count > FEW else " "
     names = [c.name if count > FEW else c.title for c in record.contenders]
     turned = count > MANY
-    shown = [row for row in cost_rows(record) if not (turned and row.quantity == LEFT_OUT)]
-    quantities = [row.quantity for row in shown]
-    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in shown]
+    quantities = [row.quantity for row in cost_rows(record)]
+    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in cost_rows(record)]
     if turned:
         quantities, names = names, quantities
         cells = [list(column) for column in zip(*cells, strict=True)]
