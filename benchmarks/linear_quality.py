@@ -99,7 +99,7 @@ def survey(splits: int) -> Iterator[Split]:
 def searched(estimator: Any, grid: Any = FACTORS) -> Callable[[Split], np.ndarray]:
     def run(split: Split) -> np.ndarray:
         X, y, tasks, Z, _, others = split
-        return np.asarray(linear.StrengthCV(estimator, grid, folds=3).fit(X, y, tasks).predict(Z, others))
+        return np.asarray(linear.StrengthCV(estimator, grid, folds=5).fit(X, y, tasks).predict(Z, others))
 
     return run
 
@@ -135,7 +135,7 @@ def kernel(split: Split) -> np.ndarray:
     return np.asarray(model.fit(X, y, tasks).predict(Z, others))
 
 
-BOTH = {"strength": [0.1, 1, 10, 100, 1000], "ridge": [0.1, 1, 10]}
+BOTH = {"strength": [3, 10, 30, 100, 300], "ridge": [0.01, 0.1, 1]}
 CONTENDERS: dict[str, Callable[[Split], np.ndarray]] = {
     "ridge, pooled": pooled,
     "ridge per task": per_task(lambda: RidgeCV(np.logspace(-2, 4, 13))),

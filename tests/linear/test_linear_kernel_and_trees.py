@@ -105,9 +105,7 @@ def test_classification_of_one_task_is_close_to_gradient_boosting():
     X = grid(300, 3, 6)
     y = (X[:, 0] + 3 * np.random.default_rng(7).normal(size=300) > 15).astype(int)
     ours = linear.TaskTreesClassifier(30, pooling=0.0, ridge=0.0).fit(X, y)
-    theirs = GradientBoostingClassifier(
-        n_estimators=30, min_samples_leaf=10, random_state=0
-    ).fit(X, y)
+    theirs = GradientBoostingClassifier(n_estimators=30, min_samples_leaf=10, random_state=0).fit(X, y)
     gap = np.abs(ours.predict_proba(X) - theirs.predict_proba(X)).mean()
     assert gap < 0.03  # not zero: their splits ignore the curvature
     assert abs(ours.score(X, y) - theirs.score(X, y)) < 0.02

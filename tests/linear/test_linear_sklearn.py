@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,3 +230,14 @@ def test_strength_search_finds_what_a_loop_finds():
     assert default.predict_proba(data.X, data.tasks).shape == (85, 2)
     one_x = linear.StrengthCV(linear.JointFeature(), folds=3).fit(data.X, np.column_stack([data.y, -data.y]))
     assert one_x.coef_.shape == (2, 6)
+
+
+def test_the_page_of_the_documents_runs():
+    page = (Path(__file__).parents[2] / "docs" / "linear.md").read_text("utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(block, names)
+    assert names["path"].coefs.shape == (20, 3, 8)
+    assert len(names["scores"]) == 5
+    for cls in linear.ESTIMATORS.values():
+        assert cls.__name__.removesuffix("Classifier") in page
