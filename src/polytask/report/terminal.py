@@ -23,6 +23,8 @@ STYLES = {
     "practically equal": "cyan",
     "no verdict": "dim",
 }
+NARROW = ("predict 1 row",)
+"""Costs that have no room in a turned table."""
 FEW, MANY = 4, 7
 """Contenders that have room side by side with their titles, and with their names."""
 
@@ -127,8 +129,9 @@ def _costs(record: CompareRecord, write: _Writer) -> Table:
     between = "\n" if count > FEW else " "
     names = [c.name if count > FEW else c.title for c in record.contenders]
     turned = count > MANY
-    quantities = [row.quantity for row in cost_rows(record)]
-    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in cost_rows(record)]
+    shown = [row for row in cost_rows(record) if not (turned and row.quantity in NARROW)]
+    quantities = [row.quantity for row in shown]
+    cells = [[f"{value}{between}{times}".strip() for value, times in row.cells] for row in shown]
     if turned:
         quantities, names = names, quantities
         cells = [list(column) for column in zip(*cells, strict=True)]
