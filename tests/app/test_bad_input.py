@@ -89,6 +89,14 @@ def test_bad_input(place: Path, polytask: Polytask, command: str, case: str) -> 
     assert everything_below(place) == before
 
 
+def test_one_task_has_nothing_to_be_compared_with(place: Path, polytask: Polytask) -> None:
+    before = everything_below(place)
+    result = polytask("compare", "c.yaml", SET, "tasks={churn: binary}")
+    assert result.code == 2
+    assert "'churn' is the only task" in result.err
+    assert everything_below(place) == before
+
+
 def test_a_target_whose_name_no_task_can_have(place: Path, polytask: Polytask) -> None:
     people().rename({"churn": "km/h"}).write_csv("slash.csv")
     assert polytask("init", "slash.csv", "--targets", "km/h,spend", "--out", "s.yaml").code == 0
@@ -163,7 +171,7 @@ def test_a_class_seen_only_in_test_is_a_warning(place: Path, polytask: Polytask,
     people(80).write_csv("a.csv")
     people(40, seed=1).with_columns(grade=pl.Series(["d"] * 5 + ["a", "b", "c", "a", "b"] * 7)).write_csv("b.csv")
     Path("g.yaml").write_text(
-        "data: {train: a.csv, test: b.csv, exclude: [churn, spend]}\ntasks: {grade: multiclass}\n"
+        "data: {train: a.csv, test: b.csv, exclude: [spend]}\ntasks: {grade: multiclass, churn: binary}\n"
         "training: {epochs: 1}\ncompare: {seeds: 1}\n"
     )
     result = polytask(command, "g.yaml", *([] if command == "check" else ["--run", "r", "--no-report"]))

@@ -74,6 +74,12 @@ def line_up(
         text = "Gradient boosted trees, one model per target; a family of verdicts of their own."
         found.append(Contender(BOOSTING, "LightGBM", text, "boosting", Boosting(), alone))
     _check([contender.name for contender in found], others, options)
+    if len(names) == 1 and (others or len(found) == 1):
+        raise ConfigError(
+            f"{names[0]!r} is the only task: there is nobody to share with, and no multi-task model to compare.",
+            where="tasks",
+            do="Add a task, or train it with polytask train; --boosting compares one task with boosted trees.",
+        )
     return tuple(found)
 
 
