@@ -98,6 +98,7 @@ def transformer() -> nn.Module:
 
 
 WORKLOADS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
+    "tiny": (lambda: nn.Linear(4, 4), (8, 4), 4),
     "mlp256": (mlp, (256, 64), 512),
     "mlp16": (mlp, (16, 64), 512),
     "transformer4": (transformer, (4, 64, 256), 256),
@@ -219,7 +220,7 @@ def measure(steps: dict[str, Step], rounds: int) -> dict[str, np.ndarray]:
 
 def peak(workload: str, T: int, name: str) -> float:
     """MB at the peak of a process that runs one contender; libraries are loaded before, by small batches."""
-    for warm in contenders("mlp16", 2, ()).values():
+    for warm in contenders("tiny", 2, ()).values():
         warm()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step = contenders(workload, T, ())[name]

@@ -74,7 +74,8 @@ class Survey:
                     self.order.append(node)
                 continue
             below = self.edges[node] = node.next_functions
-            for child, output in below:
+            # In reverse: a weight is then turned right after its layer, and what is kept for it can go.
+            for child, output in reversed(below):
                 if child is not None and child not in self.edges and not self._ends(child, output):
                     stack.append(child)
 
