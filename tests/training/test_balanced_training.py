@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from polytask.balancing.methods import METHODS
 from polytask.errors import ConfigError
 from polytask.nets.sharing import SHARING
-from polytask.training.trainer import _check_ranks
 
 
 def weights(trained):
@@ -50,10 +48,3 @@ def test_reused_weights_change_only_when_they_are_due(world):
 def test_features_of_their_own_are_refused(world):
     with pytest.raises(ConfigError, match="features of its own"):
         world.train(balancer="pcgrad", sharing=SHARING.build("mmoe"), balance_on="features")
-
-
-def test_gradients_spread_over_processes_are_refused():
-    _check_ranks(METHODS.build("famo"), 2)
-    _check_ranks(METHODS.build("pcgrad"), 1)
-    with pytest.raises(ConfigError, match="'pcgrad' compares task gradients, which are spread over 2 processes"):
-        _check_ranks(METHODS.build("pcgrad"), 2)

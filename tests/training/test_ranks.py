@@ -50,7 +50,10 @@ def run_ranks(table, folder, balancer):
     return outs
 
 
-@pytest.mark.parametrize("balancer", ["equal", pytest.param("uncertainty", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("uncertainty", "pcgrad", "mgda", "config", "graddrop")]
+
+
+@pytest.mark.parametrize("balancer", ["equal", "cagrad", *SLOW])
 def test_two_processes_are_one(make_world, tmp_path, balancer):
     """Labels are so sparse (8 %) that ranks often lack a task that the other has, and the last batch is uneven."""
     frame = make_world(rows=203, missing=0.92, seed=3).frame.with_columns(pl.col("x5").fill_null(0))

@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from polytask.balancing.balancer import Balancer
+from polytask.balancing.engine.engine import Ranks
 from polytask.batch import Batch, TaskLosses
 from polytask.errors import ConfigError
 from polytask.nets.model import Model, Outputs
@@ -81,6 +82,8 @@ class Stepper:
         precision = fabric.strategy.precision
         self._has_scaler = isinstance(precision, MixedPrecision) and precision.scaler is not None
         self._shared = model.shared_parameters()
+        world = fabric.world_size
+        self._ranks = Ranks(world, lambda tensor: sum_over_ranks(fabric, tensor) / world) if world > 1 else None
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
     def __call__(self, batches: Sequence[Batch], step: int) -> StepResult:
@@ -131,7 +134,11 @@ class Stepper:
         if penalty is not None:  # it belongs to the way of sharing, not to a task: nobody balances it
             self.fabric.backward(penalty * share, retain_graph=True)
         record = self.balancer.backward(
-            losses, self._shared, features=self._features(outputs), backward=self.fabric.backward
+            losses,
+            self._shared,
+            features=self._features(outputs),
+            backward=self.fabric.backward,
+            ranks=self._ranks,
         )
         return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
 

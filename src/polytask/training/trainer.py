@@ -16,8 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from polytask.balancing.balancer import Balancer
-from polytask.balancing.contract import Method, Need
-from polytask.balancing.methods import METHODS
+from polytask.balancing.contract import Method
 from polytask.batch import InputSpec
 from polytask.data.batches import Batches
 from polytask.data.sampling.sampler import Sampler
@@ -108,7 +107,6 @@ def train_model(
     """
     options, seed = recipe.options, recipe.options.seed if seed is None else seed
     fabric = fabric or launch(options)
-    _check_ranks(recipe.balancer, fabric.world_size)
     train_table = table if train_rows is None else table.take(train_rows)
     held_out = table.take(validation) if isinstance(validation, Tensor) else validation
     with ExitStack() as inside:
@@ -166,19 +164,6 @@ def loss_units(table: Table, targets: Sequence[Target], *, normalise: bool = Tru
         return {target.task.name: 1.0 for target in targets}
     sizes = {t.task.name: abs(t.reference_loss(table.labels(t.task.name))) for t in targets}
     return {name: size if math.isfinite(size) and size > 1e-8 else 1.0 for name, size in sizes.items()}
-
-
-def _check_ranks(method: Method, world: int) -> None:
-    """Each rank sees the gradients of its own rows; a Gramian of those is not the Gramian of the whole batch.
-
-    :raises ConfigError: a method on gradients with several processes.
-    """
-    if world > 1 and method.needs is not Need.LOSSES:
-        raise ConfigError(
-            f"{METHODS.name_of(method)!r} compares task gradients, which are spread over {world} processes here.",
-            where="balancer",
-            do="Train on one device, or choose a balancer that looks at losses (uncertainty, dwa, famo, ...).",
-        )
 
 
 def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:

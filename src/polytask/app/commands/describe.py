@@ -24,8 +24,8 @@ Described = Annotated[Path, typer.Argument(metavar="CONFIG|MODEL", help="A confi
 def command(what: Described, *, changes: Set = None) -> None:
     """Show which weights tasks share.
 
-    A tree: what all tasks share, what each has alone. For a configuration, the model that it would train, untrained; for
-    a saved model or a run, that model.
+    A tree: what all tasks share, what each has alone. For a configuration, the model that it would train, untrained;
+    for a saved model or a run, that model.
     """
     if what.is_dir():
         fitted = load(model_in(what)).fitted
