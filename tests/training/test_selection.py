@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from polytask.training.selection import Selection
+from polytask.training.selection import Selection, first_settled
 
 NAN = math.nan
 
@@ -49,3 +49,21 @@ def test_unknown_gains_never_win():
 def test_the_first_of_equal_epochs_is_kept():
     s = after(Selection(("a",)), {"a": 0.5}, {"a": 0.5})
     assert (s.epoch, s.stale) == (1, 1)
+
+
+@pytest.mark.parametrize("per_task", [False, True])
+def test_epochs_of_a_search_are_neither_kept_nor_counted_against_patience(per_task):
+    gains = ({"a": 0.9}, {"a": 0.8}, {"a": 0.7}, {"a": 0.1}, {"a": 0.05})
+    searching = after(Selection(("a",), per_task, first=4), *gains[:3])
+    assert (searching.epoch, searching.stale, searching.kept(("a",))) == (0, 0, {3: ("a",)})
+    settled = after(searching, *gains[3:])
+    assert (settled.epoch, settled.gain, settled.stale, settled.epochs) == (4, 0.1, 1, {"a": 4})
+    assert settled.kept(("a",)) == {4: ("a",)}
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 10, 30, 40])
+@pytest.mark.parametrize("settled", [0.0, 0.1, 0.3, 0.7, 1.0])
+def test_the_first_settled_epoch_is_the_first_that_begins_behind_the_search(settled, epochs):
+    first = first_settled(settled, epochs)
+    assert first == epochs + 1 or (first - 1) / epochs >= settled
+    assert first == 1 or (first - 2) / epochs < settled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from polytask.batch import InputSpec, Targets
 from polytask.nets.encoders import MLP
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.model import Model
+from polytask.nets.sharing import LTB, AdaShare
 from polytask.nets.sharing.hard import HardShared
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.tasks.task import Target
@@ -75,3 +77,14 @@ def test_annealing_follows_the_epochs_and_diagnostics_reach_the_record(world):
     trained = fitted(world, 0.0, epochs=4, patience=0)
     assert ADVANCED == [0.0, 0.25, 0.5, 0.75]
     assert all(record.diagnostics["length"] > 0 for record in trained.history)
+
+
+@pytest.mark.parametrize("sharing", [AdaShare(), LTB(branches=2)], ids=["adashare", "ltb"])
+def test_training_goes_on_through_a_search_and_keeps_no_epoch_of_it(world, sharing):
+    """At this rate no weight moves: with a patience of one, hard sharing stops at once, a search does not."""
+    still = {"epochs": 10, "patience": 1, "lr": 1e-12, "optimizer": "sgd", "momentum": 0.0}
+    assert len(world.train(encoder=MLP(width=8, depth=2), **still).history) < 4
+    trained = world.train(encoder=MLP(width=8, depth=2), sharing=sharing, **still)
+    assert len(trained.history) >= 8  # seven epochs of ten are warm-up and search
+    assert trained.best_epoch >= 8
+    assert set(trained.best_epoch_per_task.values()) <= {8, 9, 10}

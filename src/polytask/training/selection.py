@@ -15,10 +15,12 @@ class Selection:
 
     :param primary: tasks that have a say in the common epoch.
     :param per_task: stop only when no primary task has become better, instead of their mean.
+    :param first: the first epoch that can be kept. Earlier ones are seen, but neither chosen nor counted as stale.
     """
 
     primary: tuple[str, ...]
     per_task: bool = False
+    first: int = 1
     epoch: int = 0
     gain: float = -math.inf
     epochs: Mapping[str, int] = field(default_factory=dict)
@@ -36,6 +38,8 @@ class Selection:
     def after(self, gains: Mapping[str, float]) -> Selection:
         """The selection after one more epoch with these gains by task."""
         now = self.last + 1
+        if now < self.first:
+            return replace(self, last=now, better_at=now)
         mean = self.mean_gain(gains)
         improved = {name for name, gain in gains.items() if gain > self.gains.get(name, -math.inf)}
         better = mean > self.gain
@@ -58,7 +62,7 @@ class Selection:
     def kept(self, tasks: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
         """Epoch -> the tasks whose weights come from it; a task that was never scored takes the common epoch.
 
-        Without any scored epoch it is the last one.
+        Without any scored epoch, or when none was late enough, it is the last one.
         """
         common = self.epoch or self.last
         found: dict[int, tuple[str, ...]] = {}
@@ -66,3 +70,12 @@ class Selection:
             epoch = self.epochs.get(name, common) if self.per_task else common
             found[epoch] = (*found.get(epoch, ()), name)
         return found
+
+
+def first_settled(settled: float, epochs: int) -> int:
+    """The first epoch (from 1) before which at least this share of the epochs is done; ``epochs + 1`` if there is none.
+
+    >>> first_settled(0.0, 40), first_settled(0.7, 40), first_settled(1.0, 40)
+    (1, 29, 41)
+    """
+    return next(epoch for epoch in range(1, epochs + 2) if epoch > epochs or (epoch - 1) / epochs >= settled)

@@ -34,7 +34,7 @@ from polytask.training.optimizer import build_optimizer
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part
 from polytask.training.progress import Progress
-from polytask.training.selection import Selection
+from polytask.training.selection import Selection, first_settled
 from polytask.training.step import Stepper
 from polytask.training.tally import Tally
 from polytask.training.threads import thread_count, threads
@@ -128,7 +128,7 @@ def train_model(
             total=min(total, options.max_steps or total),
         )
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
-        progress = _begin(run, stepper, targets, seed)
+        progress = _begin(run, stepper, targets, seed, recipe.sharing.settled)
         validator = Validator(held_out, targets, units, options.select_by)
         job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress))
         finished = _listen(train(job), listeners if fabric.is_global_zero else ())
@@ -178,7 +178,7 @@ def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int
     return Batches(table, sampler, share, seed, options.epochs, rank=fabric.global_rank, world=world)
 
 
-def _begin(run: Path | None, stepper: Stepper, targets: Sequence[Target], seed: int) -> Progress:
+def _begin(run: Path | None, stepper: Stepper, targets: Sequence[Target], seed: int, settled: float) -> Progress:
     """The progress of the checkpoint in the run folder, or of a new run."""
     fabric, options = stepper.fabric, stepper.options
     found = load_checkpoint(run, stepper) if run is not None else None
@@ -188,7 +188,8 @@ def _begin(run: Path | None, stepper: Stepper, targets: Sequence[Target], seed: 
             torch.manual_seed(seed + fabric.global_rank + (found.step << 16))
         return found
     primary = tuple(t.task.name for t in targets if t.task.role == "primary")
-    return Progress(Selection(primary or tuple(t.task.name for t in targets), options.keep == "per_task"))
+    names, first = primary or tuple(t.task.name for t in targets), first_settled(settled, options.epochs)
+    return Progress(Selection(names, options.keep == "per_task", first))
 
 
 def _saver(run: Path | None, stepper: Stepper, progress: Progress) -> Save | None:

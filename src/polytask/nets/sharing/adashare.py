@@ -39,7 +39,8 @@ class AdaShare(Sharing):
     one backwards, all of them by half of it; the chosen network, with the policy fixed. Weights are shared, policies
     are private.
 
-    When the search begins, validation losses rise for some epochs: give ``training.patience`` room, or set it to 0.
+    The policy of the warm-up and of the search is not the final one: training keeps no epoch of them, and does not stop
+    early in them.
 
     Deviations: a pass executes or skips a block, with the gradient of the soft policy (straight-through), where the
     paper blends both, so that what is trained is what evaluation runs. Weights and policies learn together from the
@@ -74,6 +75,11 @@ class AdaShare(Sharing):
         at_least(0, sparsity_weight=self.sparsity_weight, sharing_weight=self.sharing_weight)
         within(0, 1, warmup=self.warmup)
         within(self.warmup, 1, search=self.search)
+
+    @property
+    def settled(self) -> float:
+        """The end of the search."""
+        return self.search
 
     def build(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> Shared:
         """The trunk and the policies.

@@ -38,7 +38,8 @@ class LTB(Sharing):
     likeliest tree, and :meth:`LTBShared.extract` gives it as a network without the other branches. Blocks, their
     choices and the pool are shared; the choice of a task is private.
 
-    When a phase begins, validation losses rise for some epochs: give ``training.patience`` room, or set it to 0.
+    The tree of the warm-up and of the search is not the final one: training keeps no epoch of them, and does not stop
+    early in them.
 
     Deviations: the number of copies is chosen, where the paper has one per task or a given tree; while all parents
     count alike their outputs are averaged, where LibMTL adds them up.
@@ -65,6 +66,11 @@ class LTB(Sharing):
         above(0, tau=self.tau, tau_end=self.tau_end)
         within(0, 1, warmup=self.warmup)
         within(self.warmup, 1, search=self.search)
+
+    @property
+    def settled(self) -> float:
+        """The end of the search."""
+        return self.search
 
     def build(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> Shared:
         """All branches and the choices between them."""

@@ -110,6 +110,15 @@ class Sharing(ABC):
     coupled: ClassVar[bool] = False
     """Whether a task's outputs run through networks of other tasks. Weights then fit a model of the same tasks only."""
 
+    @property
+    def settled(self) -> float:
+        """Share of the epochs after which the structure is final; in epochs that begin before, it is searched for.
+
+        What validation says of a structure that is not final tells nothing about the one that remains: training keeps
+        no epoch of the search, and its patience begins behind it.
+        """
+        return 0.0
+
     @abstractmethod
     def build(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> Shared:
         """Fresh modules for these tasks; weights are drawn from torch's global generator."""
