@@ -33,7 +33,7 @@ from polytask import linear
 
 DATA = Path(os.environ.get("POLYTASK_DATA", "data"))
 Split = tuple[Any, Any, Any, Any, Any, Any]  # X, y, tasks of the training rows, then of the test rows
-FACTORS = np.logspace(2.5, -1.5, 9)
+FACTORS = np.logspace(3.5, -1.5, 11)
 MULAN = {"enb": 2, "jura": 3, "slump": 3, "edm": 2, "andro": 6, "wq": 14, "oes97": 16, "atp1d": 6}
 
 

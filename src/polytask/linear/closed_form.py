@@ -21,7 +21,7 @@ def solve_mean_coupled(loss: SquaredLoss, scale: float) -> Solution | None:
     coupling = loss.coupling
     if coupling.laplacian is not None or coupling.ridge + coupling.mean <= 0:
         return None
-    gram = loss.gram
+    gram = loss.gram()
     if gram is None:
         if loss.design.grams * d**2 > GRAM_ENTRIES // 8:
             return None
@@ -79,8 +79,9 @@ class _block_inverse:  # noqa: N801  # a function with what it has factorised
         tasks, d = loss.shape
         diagonal = 2 * loss.coupling.diagonal(tasks)
         self.inverse: Array | None = None
-        if loss.gram is not None and np.all(diagonal > 0) and tasks * d * d <= GRAM_ENTRIES:
-            self.inverse = np.asarray(np.linalg.inv(loss.gram + diagonal[:, None, None] * np.eye(d)), dtype=np.float64)
+        gram = loss.gram()
+        if gram is not None and np.all(diagonal > 0) and tasks * d * d <= GRAM_ENTRIES:
+            self.inverse = np.asarray(np.linalg.inv(gram + diagonal[:, None, None] * np.eye(d)), dtype=np.float64)
 
     def __call__(self, r: Array) -> Array:
         return r if self.inverse is None else np.asarray(np.matmul(self.inverse, r[:, :, None])[:, :, 0])

@@ -86,7 +86,7 @@ def build_problem(rows: Rows, *, intercept: bool, scaling: str, logistic: bool) 
         X = rows.X
         if not is_sparse(X):
             middle = means.mean(axis=0)
-            X, inside = (X - middle, means - middle) if middle.any() else (X, means)
+            X, inside = (np.subtract(X, middle, order="F"), means - middle) if middle.any() else (X, means)
         else:
             inside = means
         design = SharedDesign(X, inside, rows.tasks)

@@ -53,10 +53,25 @@ class Smooth(ABC):
         """A close bound of the curvature: the largest over the tasks, by power iteration."""
 
 
+@dataclass
+class Products:
+    """What a squared loss has worked out about its design; shared by the same loss under other couplings.
+
+    :param gram: (T, d, d), or (1, d, d) where all tasks share one.
+    :param curvature: the largest eigenvalue.
+    :param asked: number of products so far.
+    """
+
+    gram: Array | None = None
+    curvature: float | None = None
+    asked: int = 0
+
+
 class SquaredLoss(Smooth):
     """``1/2 sum_i weight_i (y_i - x_i w_t(i))^2`` as ``constant - <b, W> + 1/2 <W, H W>``.
 
     ``H`` is applied through Gram matrices when that is less work: tasks with more rows than half the features.
+    They are made when a third product is asked for.
 
     :param labels: centred, in the layout of the design.
     :param b: ``X_t' diag(weight) y_t`` (T, d).
@@ -70,8 +85,7 @@ class SquaredLoss(Smooth):
         b: Array,
         *,
         coupling: Coupling | None = None,
-        gram: Array | None = None,
-        memory: dict[str, float] | None = None,
+        products: Products | None = None,
     ) -> None:
         self.design = design
         self.weight = weight
@@ -79,37 +93,44 @@ class SquaredLoss(Smooth):
         self.b = b
         self.constant = 0.5 * inner(weight * labels, labels)
         self.coupling = coupling or Coupling()
-        self.gram = gram
-        self.memory = {} if memory is None else memory
+        self.products = products or Products()
         self.shape = (design.tasks, design.features)
 
     @classmethod
     def build(cls, design: Design, y: Array, weight: Array) -> SquaredLoss:
         """From labels and weights in the layout of the design."""
-        return cls(design, y, weight, design.adjoint(weight * y), gram=_worthwhile_gram(design, weight))
+        return cls(design, y, weight, design.adjoint(weight * y))
 
     def coupled(self, coupling: Coupling) -> SquaredLoss:
         """The same loss with another quadratic penalty; nothing is recomputed."""
-        return SquaredLoss(
-            self.design, self.labels, self.weight, self.b, coupling=coupling, gram=self.gram, memory=self.memory
-        )
+        return SquaredLoss(self.design, self.labels, self.weight, self.b, coupling=coupling, products=self.products)
 
     def columns(self, chosen: Codes) -> SquaredLoss:
         """The loss of some features, the others being zero."""
         design = self.design.columns(chosen)
-        if self.gram is not None:
-            gram: Array | None = self.gram[:, chosen[:, None], chosen]
-        else:
-            gram = _worthwhile_gram(design, self.weight)
-        return SquaredLoss(design, self.labels, self.weight, self.b[:, chosen], coupling=self.coupling, gram=gram)
+        whole = self.products.gram
+        products = Products(gram=None if whole is None else whole[:, chosen[:, None], chosen])
+        return SquaredLoss(
+            design, self.labels, self.weight, self.b[:, chosen], coupling=self.coupling, products=products
+        )
 
     def hessian(self, W: Array) -> Array:
         """``H W`` of the loss alone."""
-        if self.gram is None:
+        self.products.asked += 1
+        gram = self.gram() if self.products.asked > 2 else self.products.gram
+        if gram is None:
             return self.design.adjoint(self.weight * self.design.forward(W))
-        if len(self.gram) == 1:
-            return np.asarray(W @ self.gram[0])
-        return np.asarray(np.matmul(W[:, None, :], self.gram)[:, 0])
+        if len(gram) == 1:
+            return np.asarray(W @ gram[0])
+        return np.asarray(np.matmul(W[:, None, :], gram)[:, 0])
+
+    def gram(self) -> Array | None:
+        """The Gram matrices, or None where they would not pay or not fit."""
+        design = self.design
+        fits = design.grams * design.features**2 <= GRAM_ENTRIES
+        if self.products.gram is None and fits and 2 * design.rows >= design.features:
+            self.products.gram = design.gram(self.weight)
+        return self.products.gram
 
     def at(self, W: Array) -> Point:
         """One product."""
@@ -130,9 +151,9 @@ class SquaredLoss(Smooth):
     @property
     def curvature(self) -> float:
         """The largest eigenvalue of the loss over all tasks; computed once for all couplings."""
-        if "curvature" not in self.memory:
-            self.memory["curvature"] = largest_eigenvalue(self)
-        return self.memory["curvature"]
+        if self.products.curvature is None:
+            self.products.curvature = largest_eigenvalue(self)
+        return self.products.curvature
 
     @property
     def lipschitz(self) -> float:
@@ -191,7 +212,6 @@ class LogisticLoss(Smooth):
             self.y,
             self.weight,
             np.zeros((self.design.tasks, self.design.features)),
-            gram=_worthwhile_gram(self.design, self.weight),
         )
         ones = self.design.sums(np.broadcast_to(self.weight, self.y.shape)) if self.intercept else 0.0
         return max(largest_eigenvalue(squared), float(np.max(ones))) / 4
@@ -219,8 +239,3 @@ def largest_eigenvalue(loss: SquaredLoss, iterations: int = 30, slack: float = 1
             break
         v = image
     return slack * value
-
-
-def _worthwhile_gram(design: Design, weight: Array) -> Array | None:
-    fits = design.grams * design.features**2 <= GRAM_ENTRIES
-    return design.gram(weight) if fits and 2 * design.rows >= design.features else None

@@ -31,7 +31,7 @@ def solve_feature_groups(
     W, iterations, members = start.copy(), 0, np.zeros(loss.shape[1], dtype=bool)
     if len(members) <= SMALL:
         members[:] = True
-    if is_wide(loss):
+    if suits_descent(loss):
         W = descend_coordinates(loss, penalty.strength, W, tol=tol)
     residual = np.inf
     previous: tuple[Codes, SquaredLoss] | None = None
@@ -57,17 +57,18 @@ def solve_feature_groups(
     return Solution(W[None], residual / scale if scale > 0 else 0.0, iterations, objective)
 
 
-def is_wide(loss: SquaredLoss) -> bool:
-    """One dense X for all tasks and no Gram matrix: what scikit-learn's block coordinate descent was made for."""
+def suits_descent(loss: SquaredLoss) -> bool:
+    """One dense X for all tasks, and a Gram matrix that would cost more than sweeps over the features."""
     design = loss.design
     shared = isinstance(design, SharedDesign) and design.grams == 1 and not is_sparse(design.X)
-    return bool(shared and loss.gram is None and np.all(loss.weight == loss.weight[0]))
+    costly = 2 * design.rows < design.features or design.features > 16 * design.tasks
+    return bool(shared and costly and loss.products.gram is None and np.all(loss.weight == loss.weight[0]))
 
 
 def descend_coordinates(loss: SquaredLoss, strength: float, start: Array, *, tol: float) -> Array:
     """A start near the optimum from scikit-learn's ``MultiTaskLasso``, whose loss is divided by the number of rows."""
     design, weight = cast(SharedDesign, loss.design), float(loss.weight[0, 0])
-    X = np.array(design.X - design.means if design.means.any() else design.X, order="F")
+    X = np.asfortranarray(design.X - design.means if design.means.any() else design.X)
     alpha = strength / (weight * len(X))
     model = MultiTaskLasso(alpha, fit_intercept=False, warm_start=True, tol=tol, copy_X=False)
     model.coef_ = start.copy(order="F")
