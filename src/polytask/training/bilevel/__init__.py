@@ -1,0 +1,23 @@
+"""Bilevel balancing: loss weights that are learned so that a step on training rows lowers validation losses.
+
+:data:`BILEVEL` lists the methods, :class:`BilevelBalancer` runs one in anyone's loop.
+"""
+
+from polytask.catalogue import Catalogue
+from polytask.training.bilevel.auto_lambda import AutoLambda
+from polytask.training.bilevel.balancer import BilevelBalancer, primary_tasks
+from polytask.training.bilevel.contract import Bilevel
+from polytask.training.bilevel.moml import MOML
+from polytask.training.bilevel.problem import Problem
+
+__all__ = ["BILEVEL", "MOML", "AutoLambda", "Bilevel", "BilevelBalancer", "Problem", "primary_tasks"]
+
+BILEVEL: Catalogue[Bilevel] = Catalogue(
+    "bilevel method",
+    Bilevel,  # type: ignore[type-abstract]  # only subclass checks are made with it
+    {
+        "auto_lambda": AutoLambda,
+        "moml": MOML,
+    },
+)
+"""Every bilevel method by its name."""
