@@ -82,7 +82,7 @@ class Catalogue(Generic[V]):
         if not trusted:
             raise UnknownNameError(
                 f"{name!r} is a third-party {self.noun}; importing it would run its code.",
-                do="Pass trust=True when you load, if you trust whoever made this folder.",
+                do="Pass trust=True (--trust on the command line), if you trust whoever made this folder.",
             )
         module, _, attribute = name.partition(":")
         try:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-from conftest import ROWS, Polytask, everything_below, people
+from people_table import ROWS, Polytask, everything_below, people
 
 
 def broken_tables(folder: Path) -> None:
@@ -37,7 +36,7 @@ CASES = {
     "empty table": ([SET, "data.train=empty.csv"], ["empty.csv", "empty"]),
     "header only": ([SET, "data.train=header.csv"], ["header.csv", "no rows"]),
     "damaged Parquet": ([SET, "data.train=cut.parquet"], ["cut.parquet", "cannot be read"]),
-    "unknown column": ([SET, "tasks={chrn: binary}"], ["'chrn'", "Did you mean 'churn'?"]),
+    "unknown column": ([SET, "tasks={chrn: binary, spend: regression}"], ["'chrn'", "Did you mean 'churn'?"]),
     "unknown feature": ([SET, "data.features=[x, zz]"], ["'zz'", "features"]),
     "a target among the features": ([SET, "data.features=[x, churn]"], ["features", "'churn'"]),
     "a column twice in a task": ([SET, "tasks={v: {kind: regression, columns: [spend, spend]}}"], ["'v'", "twice"]),
@@ -62,7 +61,7 @@ CASES = {
     "doubled columns": ([SET, "data.train=doubled.csv"], ["doubled.csv", "two columns are called 'x'"]),
     "ragged": ([SET, "data.train=ragged.csv"], ["ragged.csv", "line 4", "expected 3 cells", "found 4"]),
     "encoding": ([SET, "data.train=latin.csv"], ["latin.csv", "UTF-8", "0xF6"]),
-    "three values": ([SET, "tasks={grade: binary}", SET, "data.exclude=[]"], ["'grade'", "found 3"]),
+    "three values": ([SET, "tasks={grade: binary, spend: regression}", SET, "data.exclude=[]"], ["'grade'", "found 3"]),
     "wrong type": ([SET, "training.epochs=many"], ["c.yaml", "training.epochs", "'many'"]),
     "wrong type inside": ([SET, "compare.contenders.a.encoder.width=x"], ["compare.contenders.a.encoder.width"]),
     "wrong value": ([SET, "training.lr=-1"], ["training.lr", "-1"]),

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from people_table import ROWS, Polytask, everything_below, people
 
-from conftest import ROWS, Polytask, everything_below, people
 from polytask.app.reading import read_config, resolve
 from polytask.app.rows import divide, from_dataset
 from polytask.data.splits.group import Group

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from people_table import CONFIG, Polytask, people
 
-from conftest import CONFIG, Polytask, people
 from polytask.app.cli import COMMANDS
 from polytask.app.guard import guarded, keeping
 from polytask.errors import TrainingError, UserError

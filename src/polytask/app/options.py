@@ -19,3 +19,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of CONFIG, as in training.epochs=5; repeatable."),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Also import third-party classes that MODEL names, which runs their code.")
+]

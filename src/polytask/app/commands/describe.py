@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 import typer
 
-from polytask.app.options import Set
+from polytask.app.options import Set, Trust
 from polytask.app.reading import read_config
 from polytask.app.rows import divide, open_rows
 from polytask.app.saved import model_in
@@ -21,14 +21,14 @@ from polytask.training.sources import prepare, read_sources
 Described = Annotated[Path, typer.Argument(metavar="CONFIG|MODEL", help="A configuration, a saved model or a run.")]
 
 
-def command(what: Described, *, changes: Set = None) -> None:
+def command(what: Described, *, changes: Set = None, trust: Trust = False) -> None:
     """Show which weights tasks share.
 
     A tree: what all tasks share, what each has alone. For a configuration, the model that it would train, untrained;
     for a saved model or a run, that model.
     """
     if what.is_dir():
-        fitted = load(model_in(what)).fitted
+        fitted = load(model_in(what), trust=trust).fitted
         for part in fitted.parts:
             _show(part.model, fitted.schema.spec, part.name if len(fitted.parts) > 1 else "model")
         return
@@ -37,7 +37,7 @@ def command(what: Described, *, changes: Set = None) -> None:
     sides = divide(opened, learner.recipe.options.seed)
     prepared = prepare(
         learner.tasks,
-        read_sources(sides.train),
+        read_sources(sides.train, text=learner.schema.categorical),
         None,
         learner.schema,
         exclude=learner.exclude,

@@ -9,7 +9,7 @@ import polars as pl
 import typer
 
 from polytask.app.guard import tell
-from polytask.app.options import ModelFolder, Overwrite, TableFile
+from polytask.app.options import ModelFolder, Overwrite, TableFile, Trust
 from polytask.app.saved import about, check_out, model_in, write_table
 from polytask.data.sources import read
 from polytask.errors import DataError, did_you_mean
@@ -25,7 +25,13 @@ Keep = Annotated[
 
 
 def command(
-    model: ModelFolder, table: TableFile, *, out: Out = None, keep: Keep = None, overwrite: Overwrite = False
+    model: ModelFolder,
+    table: TableFile,
+    *,
+    out: Out = None,
+    keep: Keep = None,
+    overwrite: Overwrite = False,
+    trust: Trust = False,
 ) -> None:
     """Predict with a saved model.
 
@@ -34,7 +40,7 @@ def command(
     """
     if out is not None:
         check_out(out, overwrite=overwrite)
-    learner = load(model_in(model))
+    learner = load(model_in(model), trust=trust)
     rows = read(table, text=learner.fitted.schema.categories)
     with about(table):
         predictions = learner.predict(rows)
