@@ -26,6 +26,13 @@ PAGES = ("README", "docs/balancing", "docs/data", "docs/training", "docs/artefac
 """Pages with Python that runs; those of CONTRIBUTING have a test file of their own."""
 DOCUMENTS = [str(path.relative_to(ROOT).with_suffix("")) for path in sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "hello")
+SHORT = {
+    "related_tasks": "--schemes single_mtan hard hard_wide ple --cosines 0 1 --seeds 2 --rows 300 --epochs 1",
+    "toy_landscape": "--methods equal upgrad --steps 20",
+}
+"""Arguments that make an example short."""
+SAYS = {"related_tasks": "single_mtan     1.0", "toy_landscape": "upgrad       from"}
+"""What an example prints; others print scores by metric."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -114,11 +121,25 @@ def test_the_hello_of_the_readme_is_the_example() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.setattr(sys, "argv", [str(path), *SHORT.get(path.stem, "").split()])
     runpy.run_path(str(path), run_name="__main__")
     said = capsys.readouterr().out
-    assert "metric" in said
+    assert SAYS.get(path.stem, "metric") in said
     assert "nan" not in said.lower()
+
+
+@pytest.mark.parametrize("cosine", [0.0, 0.5, 1.0, -0.3])
+def test_related_tasks_are_as_related_as_they_say(cosine: float) -> None:
+    """The cosine is exact; labels follow the formula of the two directions up to noise of variance 0.01."""
+    example = runpy.run_path(str(ROOT / "examples" / "related_tasks.py"))
+    w = example["directions"](cosine, 50, np.random.default_rng(1))
+    np.testing.assert_allclose(w @ w.T, [[1, cosine], [cosine, 1]], atol=1e-12)
+    rows = example["table"](cosine, 0, 4000, features=5)
+    x = rows.drop("y1", "y2").to_numpy()
+    along = x @ example["directions"](cosine, 5, np.random.default_rng(0)).T
+    waves = sum(np.sin(a * along + b) for a, b in zip((0.5, 1.0, 1.5, 2.0, 2.5), range(5), strict=True))
+    noise = rows.select("y1", "y2").to_numpy() - along - waves
+    np.testing.assert_allclose(noise.T @ noise / len(noise), 0.01 * np.eye(2), atol=1e-3)
 
 
 @pytest.mark.parametrize("page", DOCUMENTS)
