@@ -32,6 +32,8 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
 """Estimator -> check -> reason."""
 
 ALL = {**linear.ESTIMATORS, "strength_cv": linear.StrengthCV}
+LIGHT = {"task_trees": {"rounds": 10}, "task_trees_classifier": {"rounds": 10}, "strength_cv": {"grid": [1.0, 0.1]}}
+"""Arguments that make the many small fits of scikit-learn's checks quick."""
 CONVEX = {name: cls for name, cls in linear.ESTIMATORS.items() if issubclass(cls, LinearTasks)}
 
 
@@ -43,7 +45,7 @@ def test_check_estimator(name):
     reasons = EXPECTED_FAILURES.get(name, {})
     ran = 0
     for estimator, check in estimator_checks_generator(
-        ALL[name](), legacy=True, expected_failed_checks=reasons, mark="skip"
+        ALL[name](**LIGHT.get(name, {})), legacy=True, expected_failed_checks=reasons, mark="skip"
     ):
         try:
             check(estimator)
@@ -209,6 +211,13 @@ def test_path_is_every_single_fit():
     assert linear.MeanRegularized().path(data.X, data.y, data.tasks, factors=[1, 10]).factors.tolist() == [10, 1]
 
 
+@pytest.mark.slow
+def test_folds_in_processes_are_folds_in_turn():
+    data = make([30, 25, 30], 6, 38)
+    runs = [linear.StrengthCV(linear.TraceNorm(), [1.0, 0.1], n_jobs=n).fit(data.X, data.y, data.tasks) for n in (1, 2)]
+    np.testing.assert_allclose(runs[0].errors_, runs[1].errors_)
+
+
 def test_strength_search_finds_what_a_loop_finds():
     data = make([30, 25, 30], 6, 37)
     grid = [0.1, 1.0, 10.0, 100.0]
@@ -222,10 +231,8 @@ def test_strength_search_finds_what_a_loop_finds():
         errors.append(total)
     np.testing.assert_allclose(search.errors_.sum(axis=1), errors, rtol=1e-5)
     assert search.best_params_["strength"] == grid[int(np.argmin(errors))]
-    both = linear.StrengthCV(linear.Dirty(), {"shared": [1, 2], "own": [1, 2]}, folds=3, n_jobs=2).fit(
-        data.X, data.y, data.tasks
-    )
-    assert both.errors_.shape == (4, 3)
+    both = linear.StrengthCV(linear.Dirty(), {"shared": [1, 2], "own": [1, 2]}, folds=3)
+    assert both.fit(data.X, data.y, data.tasks).errors_.shape == (4, 3)
     default = linear.StrengthCV(linear.JointFeatureClassifier(), folds=3).fit(data.X, data.signs, data.tasks)
     assert default.predict_proba(data.X, data.tasks).shape == (85, 2)
     one_x = linear.StrengthCV(linear.JointFeature(), folds=3).fit(data.X, np.column_stack([data.y, -data.y]))
