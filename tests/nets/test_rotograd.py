@@ -161,6 +161,19 @@ def test_a_frozen_trunk_and_evaluation():
         assert not rotograd(random(6, 4))["t0"].requires_grad
 
 
+def test_half_precision_gives_the_same_update_up_to_its_rounding():
+    updates = []
+    for dtype in (torch.float32, torch.bfloat16):
+        rotograd = turned().float()
+        z = random(64, 4).to(dtype).requires_grad_()
+        rotated = rotograd(z)
+        rotograd.backward({"t0": rotated["t0"].float().square().mean(), "t1": rotated["t1"].float().mean()}, rotated)
+        assert z.grad.dtype == dtype
+        updates.append((z.grad.float(), rotograd.generators.grad))
+    for exact, rounded in zip(*updates, strict=True):
+        assert torch.cosine_similarity(exact.flatten(), rounded.flatten(), dim=0) > 0.999
+
+
 def test_wrong_arguments_are_refused():
     with pytest.raises(ConfigError, match="each once"):
         RotoGrad(["a", "a"], 4)

@@ -42,7 +42,8 @@ class RotoGrad(nn.Module):
 
     Lengths are those of all rows together. Rotations are constants for the losses; only their own optimizer moves
     them, and it should be the slower one (the game of trunk and rotations is stable then), with a decaying rate. A
-    task that is absent from a step takes no part; one with zero gradient has no say. Scaled losses (fp16 with a
+    task that is absent from a step takes no part; one with zero gradient has no say. Leave out a task whose loss is
+    not finite: its NaN would reach the trunk and, for good, its rotation. Scaled losses (fp16 with a
     gradient scaler) are not supported, bfloat16 is. For one process.
 
     :param tasks: names, in the order of the rows of the state.
@@ -126,15 +127,16 @@ class RotoGrad(nn.Module):
             raise UserError("expected the loss of at least one task, found none.", where="losses")
         torch.autograd.backward(list(present.values()))
         index = torch.tensor([self.tasks.index(name) for name in present], device=self.steps.device)
-        H = torch.stack([_gradient(name, rotated[name]) for name in present])
+        H = torch.stack([_gradient(name, rotated[name]) for name in present]).to(self.generators.dtype)
         R = self.rotations()[index]
-        m, turn = self.size, R.detach().to(H.dtype)
-        G = torch.cat([torch.einsum("tij,t...i->t...j", turn, H[..., :m]), H[..., m:]], -1)
-        objective = rotation_losses(R.to(H.dtype), common_direction(G)[..., :m], H[..., :m]).sum()
+        m = self.size
+        G = torch.cat([torch.einsum("tij,t...i->t...j", R.detach(), H[..., :m]), H[..., m:]], -1)
+        objective = rotation_losses(R, common_direction(G)[..., :m], H[..., :m]).sum()
         torch.autograd.backward([objective])
         start = self._remember(index, lengths(G)) if self.scale else None
         if rotated.features.requires_grad:
-            torch.autograd.backward([rotated.features], [G.sum(0) if start is None else scaled_sum(G, start)])
+            update = G.sum(0) if start is None else scaled_sum(G, start)
+            torch.autograd.backward([rotated.features], [update.to(rotated.features.dtype)])
 
     def _remember(self, index: Tensor, n: Tensor) -> Tensor:
         """n_t of these tasks, renewed where they are due."""

@@ -86,9 +86,10 @@ class MOML(Bilevel):
 def products(one: Sequence[Tensor], rows: Sequence[Sequence[Tensor]]) -> Tensor:
     """``(T,)`` float64: inner products of one gradient with T others, parameter by parameter."""
     found = [
-        sum(float(a.double().flatten() @ b.double().flatten()) for a, b in zip(one, row, strict=True)) for row in rows
+        [torch.dot(a.double().flatten(), b.double().flatten()) for b in parts]
+        for a, *parts in zip(one, *rows, strict=True)
     ]
-    return torch.tensor(found, dtype=torch.float64)
+    return torch.stack([torch.stack(parts) for parts in found]).sum(0)
 
 
 def common_descent(M: Tensor, logits: Tensor) -> Tensor:
