@@ -73,7 +73,8 @@ class Model(nn.Module):
     def forward(self, inputs: Inputs) -> Outputs:
         """Outputs of all tasks for these rows."""
         representation: Representation = self.sharing(inputs)
-        return Outputs(tuple(group(representation) for group in self.heads), representation)
+        outputs = Outputs(tuple(group(representation) for group in self.heads), representation)
+        return _linked(self, outputs) if self.sharing.is_linked else outputs
 
     def answer(self, inputs: Inputs, tasks: Sequence[str]) -> dict[str, Tensor]:
         """Outputs of some tasks, ``(N, K)`` each, without running what only other tasks need.
@@ -81,6 +82,9 @@ class Model(nn.Module):
         :raises polytask.errors.TaskError: the model has no such task.
         """
         groups = [self._group(task) for task in tasks]
+        if self.sharing.is_linked:
+            joint = self.answers(self(inputs))
+            return {task: joint[task] for task in tasks}
         representation: Representation = self.sharing(inputs, tuple(tasks))
         values = representation.values
         return {
@@ -129,11 +133,13 @@ class Model(nn.Module):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Parameters that serve several tasks: what gradient balancing is about."""
-        return list(self.sharing.shared_parameters())
+        heads = self.heads.parameters() if self.sharing.is_linked else ()
+        return [*self.sharing.shared_parameters(), *heads]
 
     def task_parameters(self, task: str) -> list[Tensor]:
         """What serves this task alone; a head is a view into its stack."""
-        return [*self.sharing.task_parameters(task), *self._group(task).head(task).values()]
+        head = () if self.sharing.is_linked else self._group(task).head(task).values()
+        return [*self.sharing.task_parameters(task), *head]
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Groups for a torch optimizer; see :func:`polytask.nets.decay.parameter_groups`."""
@@ -184,6 +190,13 @@ class Model(nn.Module):
             if task in group.names:
                 return group
         raise TaskError(f"the model has no task {task!r}.", do=did_you_mean(task, self.tasks))
+
+
+def _linked(model: Model, outputs: Outputs) -> Outputs:
+    """Outputs after the way of sharing has linked those of the heads."""
+    linked = model.sharing.link(model.answers(outputs))
+    groups = (torch.stack([linked[name] for name in group.names], 1) for group in model.groups)
+    return Outputs(tuple(groups), outputs.representation)
 
 
 def _check_names(tasks: tuple[str, ...]) -> None:

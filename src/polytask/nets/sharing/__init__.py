@@ -7,6 +7,7 @@ from polytask.nets.sharing.aitm import AITM
 from polytask.nets.sharing.cgc import CGC
 from polytask.nets.sharing.cross_stitch import CrossStitch
 from polytask.nets.sharing.dselect_k import DSelectK
+from polytask.nets.sharing.esmm import ESMM
 from polytask.nets.sharing.feature_subset import FeatureSubset
 from polytask.nets.sharing.film import FiLM
 from polytask.nets.sharing.hard import Hard
@@ -51,12 +52,14 @@ SHARING: Catalogue[Sharing] = Catalogue(
         "lora": LoRA,
         "taps": TAPS,
         "aitm": AITM,
+        "esmm": ESMM,
     },
 )
 
 __all__ = [
     "AITM",
     "CGC",
+    "ESMM",
     "LTB",
     "MTAN",
     "NDDR",

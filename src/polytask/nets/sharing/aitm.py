@@ -34,7 +34,7 @@ class AITM(Sharing):
     gates and attention count as shared, and a model cannot do without the other tasks.
 
     Deviations: a task may have several parents; the paper has a chain. The paper's calibrator, which asks that a
-    probability does not exceed that of the step before, is left out: a way of sharing does not see the answers.
+    probability does not exceed that of the step before, is left out: a penalty does not see the answers.
     """
 
     paper: ClassVar[Paper | None] = Paper(

@@ -90,6 +90,15 @@ class Shared(nn.Module, ABC):
         """
         return None
 
+    @property
+    def is_linked(self) -> bool:
+        """Whether :meth:`link` makes answers of several heads. All heads then count as shared."""
+        return False
+
+    def link(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The outputs of the tasks, given those of all heads: ``(N, K)`` each, in equal shapes."""
+        return outputs
+
     def diagnostics(self, representation: Representation) -> dict[str, Tensor]:
         """Scalars for the record, by name: the entropy of a gate, the share of open blocks."""
         return {}
