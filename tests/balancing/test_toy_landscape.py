@@ -58,5 +58,5 @@ def test_after_a_hundred_thousand_steps_they_end_where_the_reference_says(name, 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pcgrad", "imtl_g"])
 def test_after_a_hundred_thousand_steps_they_end_on_the_pareto_set(name):
-    """Where on the set is not asserted: it was -3.18 and -2.30 here, -2.33 and -2.38 in the reference; not explained."""
+    """Where on the set is not asserted: -3.18 and -2.30 here, -2.33 and -2.38 in the reference; not explained."""
     assert near_the_set(toy.descend(name, toy.STARTS[0], 100_000)[-1])
