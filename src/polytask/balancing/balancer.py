@@ -21,6 +21,7 @@ from polytask.balancing.losses import Losses
 from polytask.balancing.memory import Memory
 from polytask.balancing.methods import METHODS
 from polytask.balancing.one_shot import answer
+from polytask.balancing.part import Features, Forward, check_share, look_again
 from polytask.balancing.record import StepRecord
 from polytask.balancing.reuse import Reuse
 from polytask.balancing.scaling import Normalise
@@ -56,6 +57,8 @@ class Balancer:
     :param engine: how task gradients are computed; the result is the same. ``"keep"``: one batched pass, fastest;
         ``"forget"``: the same with less memory; ``"sequential"``: one ordinary backward pass per task; ``"auto"``.
     :param memory: bytes that ``"keep"`` may hold beside the graph before it turns into ``"forget"``.
+    :param rows: share of the rows, in (0, 1], that weights are taken from while the update uses all (``forward=`` of
+        :meth:`backward`): about as good as the full batch from a quarter on, and cheaper. None: all rows.
 
     >>> balancer = Balancer("equal")
     >>> parameter = torch.ones(2, requires_grad=True)
@@ -76,10 +79,11 @@ class Balancer:
         normalise: Normalise = "none",
         engine: Mode = "auto",
         memory: int | None = None,
+        rows: float | None = None,
     ) -> None:
         self.method = METHODS.build(method)
         self.name = METHODS.name_of(self.method)
-        _check_options(self.method, every, {"on": on, "normalise": normalise, "engine": engine})
+        _check_options(self.method, every, rows, {"on": on, "normalise": normalise, "engine": engine})
         self.tasks = None if tasks is None else tuple(tasks)
         if self.tasks is not None:
             self._check_known(tuple(sorted(self.method.mentions())), f"balancer {self.name!r}")
@@ -88,6 +92,7 @@ class Balancer:
         self.check = check
         self.on = on
         self.normalise: Normalise = normalise
+        self.rows = rows
         self._rng = torch.Generator().manual_seed(seed)
         self._memory = Memory(self._begin)
         self._reuse = Reuse(every)
@@ -98,12 +103,14 @@ class Balancer:
         losses: Losses,
         shared: Iterable[Tensor] | None = None,
         *,
-        features: Tensor | Sequence[Tensor] | None = None,
+        features: Features | None = None,
         scale: float = 1.0,
         backward: Backward | None = None,
         kpi: Mapping[str, float] | None = None,
+        forward: Forward | None = None,
+        labelled: Tensor | int | None = None,
         evidence: Losses | None = None,
-        evidence_features: Tensor | Sequence[Tensor] | None = None,
+        evidence_features: Features | None = None,
         ranks: Ranks | None = None,
     ) -> StepRecord:
         """Weigh the losses of one batch and add the gradient of their weighted sum to ``.grad``.
@@ -118,9 +125,11 @@ class Balancer:
             ``lambda total: scaler.scale(total).backward()``. Methods on gradients call it once more with a probe, to
             learn the scaler's factor.
         :param kpi: how well each task is solved, in (0, 1], for the method that asks for it (``dtp``).
-        :param evidence: losses of the same tasks on a part of the rows, from a forward pass of its own (see
-            :func:`~polytask.balancing.quiet.quiet`): a method that answers with weights takes them from there, and the
-            update still uses all rows, at the price of one backward pass. It must be the same tasks.
+        :param forward: with ``rows=``: losses of some rows of this batch, ``(n,)`` indices, computed anew (beside their
+            features with ``on="features"``); see :func:`~polytask.balancing.quiet.quiet`. It is called in steps that
+            renew weights. The tasks must be the same.
+        :param labelled: with ``rows=``: which rows carry a label of which task, ``(N, T)`` bool; or N.
+        :param evidence: instead of these two, losses of the same tasks on other rows of your choice.
         :param evidence_features: the features of that pass, with ``on="features"``.
         :param ranks: the other processes, when each holds a part of the batch.
         :raises UserError: no loss, a loss that is not a scalar or has no gradient, an unknown task; shared parameters
@@ -151,6 +160,8 @@ class Balancer:
         if (weights := self._reused(given.names, seen)) is not None:
             self._engine.reuse(survey, weights, way)
             return StepRecord(given.names, weights, seen.losses)
+        if self.rows is not None and evidence is None:
+            evidence, evidence_features = look_again(forward, labelled, self.rows, self._rng)
         if evidence is None:
             return self._on_gradients(survey, seen, way)
         part = door.read(evidence)
@@ -203,7 +214,7 @@ class Balancer:
     def _header(self) -> dict[str, Any]:
         return {"format": FORMAT, "method": METHODS.config(self.method), "every": self.every}
 
-    def _sinks(self, shared: Iterable[Tensor] | None, features: Tensor | Sequence[Tensor] | None) -> list[Tensor]:
+    def _sinks(self, shared: Iterable[Tensor] | None, features: Features | None) -> list[Tensor]:
         if self.on == "features":
             return feature_tensors(features, self.name)
         return shared_parameters(shared, self.name)
@@ -274,8 +285,9 @@ class Balancer:
 CHOICES = {"on": ("parameters", "features"), "normalise": scaling.KNOWN, "engine": MODES}
 
 
-def _check_options(method: Method, every: int, chosen: Mapping[str, str]) -> None:
+def _check_options(method: Method, every: int, rows: float | None, chosen: Mapping[str, str]) -> None:
     """Options that cannot be, alone or with this method."""
+    check_share(rows)
     if every < 1:
         raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")
     for option, found in chosen.items():
@@ -287,6 +299,13 @@ def _check_options(method: Method, every: int, chosen: Mapping[str, str]) -> Non
             f"normalise={normalise!r} divides task gradients, and {type(method).__name__} looks at none.",
             where="balancer",
             do="Leave it out, or choose a method on gradients.",
+        )
+    if rows is not None and (method.needs is Need.LOSSES or isinstance(method, Combiner)):
+        raise ConfigError(
+            f"rows={rows} takes weights from gradients on a part of the rows, and {type(method).__name__} "
+            + ("looks at none." if method.needs is Need.LOSSES else "answers with an update instead of weights."),
+            where="balancer",
+            do="Leave rows out, or choose a method that weighs by gradients.",
         )
     if every > 1 and isinstance(method, Combiner):
         raise ConfigError(
