@@ -1,7 +1,8 @@
-"""One rank of a distributed training: ``ranks_child.py TABLE OUT BALANCER``; its rank is in the environment."""
+"""One rank of a distributed training: ``ranks_child.py TABLE OUT BALANCER OPTIONS``; its rank is in the environment."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -34,4 +35,5 @@ def main(table: Path, out: Path, balancer: str, **options: object) -> Learner:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], accelerator="cpu", devices=2, strategy="ddp")
+    given = json.loads(sys.argv[4]) | {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], **given)

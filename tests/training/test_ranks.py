@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -25,13 +26,13 @@ def free_port():
         return found.getsockname()[1]
 
 
-def run_ranks(table, folder, balancer):
+def run_ranks(table, folder, balancer, **options):
     """Both ranks; where each saved its weights."""
     port = str(free_port())
     outs = [folder / f"rank{rank}.safetensors" for rank in range(2)]
     children = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", str(CHILD), str(table), str(out), balancer],
+            [sys.executable, "-W", "error", str(CHILD), str(table), str(out), balancer, json.dumps(options)],
             env={
                 **os.environ,
                 "LOCAL_RANK": str(rank),
@@ -66,6 +67,23 @@ def test_two_processes_are_one(make_world, tmp_path, balancer):
     for key in one:
         torch.testing.assert_close(first[key], one[key], rtol=1e-4, atol=1e-5)
     assert one["heads.yes.weight"].any()
+
+
+@pytest.mark.slow
+def test_each_process_weighs_by_a_part_of_its_rows(make_world, tmp_path):
+    """A share just below 1 keeps all rows of these batches, so the second passes must give what the first ones do."""
+    frame = make_world(rows=203, missing=0.92, seed=3).frame.with_columns(pl.col("x5").fill_null(0))
+    table = tmp_path / "train.parquet"
+    frame.write_parquet(table)
+    ranks_child.main(table, tmp_path / "one.safetensors", "cagrad")
+    first, second = map(load_file, run_ranks(table, tmp_path, "cagrad", balance_rows=0.99))
+    one = load_file(tmp_path / "one.safetensors")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    for key in one:
+        torch.testing.assert_close(first[key], one[key], rtol=1e-4, atol=1e-5)
+    first, second = map(load_file, run_ranks(table, tmp_path, "cagrad", balance_rows=0.3))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert any(not torch.allclose(first[key], one[key], rtol=1e-3) for key in one)
 
 
 def test_a_value_with_the_gradient_of_another_number():

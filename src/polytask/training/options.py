@@ -56,6 +56,10 @@ class TrainingOptions:
     :param balance_on: where gradient methods compare the tasks: on the shared ``"parameters"`` (exact), or at the
         ``"features"`` that the heads read: one backward pass through the trunk however many tasks there are. For ways
         of sharing that give all heads the same features.
+    :param balance_rows: share of the rows of a batch that gradient methods take their weights from, in a second,
+        smaller forward pass; the update uses all rows. They are drawn at random, with this share of every task's
+        labelled rows. 1: all rows, without a second pass. A quarter is about as good (``docs/engine.md``). For methods
+        that answer with weights; those on losses do not look at it.
 
     *Machine*
 
@@ -90,6 +94,7 @@ class TrainingOptions:
     nan_patience: int = 10
     balance_every: int = 1
     balance_on: Literal["parameters", "features"] = "parameters"
+    balance_rows: float = 1.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
@@ -110,6 +115,7 @@ class TrainingOptions:
         self._require("warmup", 0 <= self.warmup < math.inf, "a share of all steps below 1, or a number of steps")
         self._require("clip_norm", self.clip_norm is None or 0 < self.clip_norm < math.inf, "a number above 0, or null")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "a share in [0, 1)")
+        self._require("balance_rows", 0 < self.balance_rows <= 1, "a share in (0, 1]")
         self._require("patience", self.patience >= 0, "a whole number of at least 0")
         self._require("devices", self.devices == "auto" or int(self.devices) >= 1, "a number of devices, or 'auto'")
         for name, known in CHOICES.items():

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from polytask.balancing.balancer import Balancer
 from polytask.balancing.engine.engine import Ranks
+from polytask.balancing.quiet import quiet
 from polytask.batch import Batch, TaskLosses
 from polytask.errors import ConfigError
 from polytask.nets.model import Model, Outputs
@@ -133,14 +134,34 @@ class Stepper:
         penalty = self.model.sharing.penalty(outputs.representation, batch.targets)
         if penalty is not None:  # it belongs to the way of sharing, not to a task: nobody balances it
             self.fabric.backward(penalty * share, retain_graph=True)
+        features = self._features(outputs)
         record = self.balancer.backward(
             losses,
             self._shared,
-            features=self._features(outputs),
+            features=features,
             backward=self.fabric.backward,
+            forward=lambda rows: self._again(batch.take(rows), losses, totals, bad),
+            labelled=None if self.balancer.rows is None else self._mask(batch),
             ranks=self._ranks,
         )
         return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
+
+    def _mask(self, batch: Batch) -> Tensor:
+        """``(N, T)`` bool: which rows carry a label of which task."""
+        return torch.stack([labelled(batch.targets[task]) for task in self.model.tasks], 1)
+
+    def _again(
+        self, part: Batch, whole: TaskLosses, totals: Tensor | None, skip: tuple[str, ...]
+    ) -> tuple[TaskLosses, tuple[Tensor, ...]]:
+        """Losses (as long as those of the whole batch), and features where they count, of some of its rows."""
+        with quiet(self.model), self.fabric.autocast():
+            outputs = self.model(part.inputs)
+        losses, _ = self._losses(outputs, part, None, skip)
+        if totals is not None:  # accumulated: the gradient of the batch is its share of the whole step's
+            share = whole.counts / totals.index_select(0, self.tally.index(whole.names))
+            losses = TaskLosses(losses.names, losses.values * share, losses.counts)
+        features = self._features(outputs)
+        return losses, () if features is None else (features,)
 
     def _features(self, outputs: Outputs) -> Tensor | None:
         """The tensor that all heads read, where the balancer compares tasks there."""

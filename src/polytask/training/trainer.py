@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from polytask.balancing.balancer import Balancer
-from polytask.balancing.contract import Method
+from polytask.balancing.contract import Method, Need
 from polytask.batch import InputSpec
 from polytask.data.batches import Batches
 from polytask.data.sampling.sampler import Sampler
@@ -121,7 +121,7 @@ def train_model(
             fabric,
             model,
             build_optimizer(model, options, fabric.device),
-            Balancer(recipe.balancer, tasks=model.tasks, seed=seed, every=options.balance_every, on=options.balance_on),
+            _balancer(recipe.balancer, model.tasks, seed, options),
             task_weights=[target.task.weight for target in targets],
             tally=Tally(model.tasks, fabric.device),
             options=options,
@@ -164,6 +164,12 @@ def loss_units(table: Table, targets: Sequence[Target], *, normalise: bool = Tru
         return {target.task.name: 1.0 for target in targets}
     sizes = {t.task.name: abs(t.reference_loss(table.labels(t.task.name))) for t in targets}
     return {name: size if math.isfinite(size) and size > 1e-8 else 1.0 for name, size in sizes.items()}
+
+
+def _balancer(method: Method, tasks: tuple[str, ...], seed: int, options: TrainingOptions) -> Balancer:
+    every, on = options.balance_every, options.balance_on
+    rows = None if options.balance_rows == 1 or method.needs is Need.LOSSES else options.balance_rows
+    return Balancer(method, tasks=tasks, seed=seed, every=every, on=on, rows=rows)
 
 
 def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:
