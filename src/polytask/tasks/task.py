@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -25,11 +25,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polytask.batch import Ragged
 from polytask.catalogue import Paper
 from polytask.errors import ConfigError, did_you_mean
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
+"""Row by row: float64, or for labels of words and lists an array of objects, each the array of one row."""
 Answer = Mapping[str, Array]
+Unit = Literal["row", "word", "list"]
+"""What a label belongs to: a row, each word of its text, or a list of any length."""
 
 _ROWS_AT_ONCE = 2**17  # memory stays bounded when the reference loss of a large table is taken
 
@@ -84,6 +88,8 @@ class Task(ABC):
     paper: ClassVar[Paper | None] = None
     vector: ClassVar[bool] = False
     """Whether the task may have several target columns."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Input columns that ``fit`` and ``encode`` see beside the target columns: lemmas are rules that edit words."""
     beside_loss: ClassVar[frozenset[str]] = frozenset({"name", "columns", "weight", "metric", "role", "parents"})
     """Fields that :meth:`row_losses` does not read: tasks that differ only in them share a batched head."""
 
@@ -162,6 +168,20 @@ class Target(ABC):
     task: Task
 
     @property
+    def unit(self) -> Unit:
+        """What a label belongs to.
+
+        Labels of words are encoded one after the other, ``(M, W)``, for rows whose label is present; lists as
+        :class:`~polytask.batch.Ragged`. A label that training never saw is -1 there: an error in every metric.
+        """
+        return "row"
+
+    @property
+    def head(self) -> str:
+        """What answers the task: ``"linear"``, or a name of ``polytask.nets.task_heads.TASK_HEADS``."""
+        return "linear"
+
+    @property
     @abstractmethod
     def outputs(self) -> int:
         """K: numbers that the head puts out per row."""
@@ -176,7 +196,7 @@ class Target(ABC):
         """What was learned, as JSON values: ``task.restore(learned)`` gives an equal target."""
 
     @abstractmethod
-    def encode(self, labels: pl.DataFrame) -> Tensor:
+    def encode(self, labels: pl.DataFrame) -> Tensor | Ragged:
         """Labels as ``(N, W)`` float32, NaN where missing.
 
         A class never seen in training is NaN too, and counted by :meth:`unseen`.
@@ -188,8 +208,11 @@ class Target(ABC):
         return {}
 
     @abstractmethod
-    def truth(self, encoded: Tensor) -> Array:
-        """Encoded labels of labelled rows in the units that metrics use: ``(n, W)`` float64."""
+    def truth(self, encoded: Any) -> Array:
+        """Encoded labels of labelled rows in the units that metrics use: ``(n, W)`` float64.
+
+        Of words and lists, given as :class:`~polytask.batch.Ragged`: ``(n,)`` objects, an array per row.
+        """
 
     @abstractmethod
     def bias(self) -> Tensor:
@@ -199,13 +222,24 @@ class Target(ABC):
         """Tensors that the loss of this task needs; each is stacked over the tasks of a head group."""
         return {}
 
+    def reduce(self, outputs: Tensor) -> Tensor:
+        """What of the outputs of a batch must be kept for :meth:`answer`: all of it, unless K is large."""
+        return outputs
+
     @abstractmethod
-    def answer(self, outputs: Tensor) -> dict[str, Array]:
-        """Head outputs ``(N, K)`` as numbers with a meaning: probabilities, means, bounds; always float64."""
+    def answer(self, outputs: Any) -> dict[str, Array]:
+        """Head outputs ``(N, K)`` as numbers with a meaning: probabilities, means, bounds; always float64.
+
+        Of words and lists, given as :class:`~polytask.batch.Ragged`: ``(N,)`` objects, an array per row.
+        """
 
     @abstractmethod
     def present(self, answer: Answer) -> dict[str, list[Any] | NDArray[Any]]:
         """An answer as columns of a prediction table: labels, probabilities, intervals."""
+
+    def present_words(self, answer: Answer, words: Sequence[Sequence[str]]) -> dict[str, list[Any] | NDArray[Any]]:
+        """:meth:`present` for tasks whose answers are told in terms of the words of each row."""
+        return self.present(answer)
 
     @property
     def signature(self) -> tuple[object, ...]:
@@ -215,9 +249,10 @@ class Target(ABC):
             for f in dataclasses.fields(self.task)
             if f.name not in self.task.beside_loss
         }
-        return (type(self.task), repr(same), self.outputs, self.width, tuple(sorted(self.constants())))
+        kind = (type(self.task), repr(same), self.outputs, self.width, tuple(sorted(self.constants())))
+        return kind if self.head == "linear" else (*kind, self.task.name)
 
-    def reference_loss(self, encoded: Tensor) -> float:
+    def reference_loss(self, encoded: Any) -> float:
         """Mean loss of the best constant predictor over the labelled rows of ``encoded`` ``(N, W)``.
 
         It is the task's loss at the start of training (heads start at zero weights and this bias), and the unit
@@ -225,7 +260,8 @@ class Target(ABC):
         """
         constants = {k: v[None] for k, v in self.constants().items()}
         total, count = 0.0, 0
-        for part in torch.split(encoded, _ROWS_AT_ONCE):
+        values = encoded.values if isinstance(encoded, Ragged) else encoded
+        for part in torch.split(values, _ROWS_AT_ONCE):
             rows = part[labelled(part)]
             with torch.no_grad():
                 outputs = self.bias().to(torch.float32).expand(len(rows), 1, self.outputs)
@@ -240,6 +276,9 @@ def _choices(cls: type[Task]) -> dict[str, tuple[str, ...]]:
     return {name: get_args(hint) for name, hint in get_type_hints(cls).items() if get_origin(hint) is Literal}
 
 
-def labelled(encoded: Tensor) -> Tensor:
-    """Rows that carry a label: ``(..., W) -> (...)`` bool. One present column is enough."""
-    return ~encoded.isnan().all(-1)
+def labelled(encoded: Tensor | Ragged) -> Tensor:
+    """Rows that carry a label: ``(..., W) -> (...)`` bool. One present column is enough.
+
+    Of labels of words and lists: rows that have a list, ``(N,)``.
+    """
+    return encoded.present if isinstance(encoded, Ragged) else ~encoded.isnan().all(-1)
