@@ -9,25 +9,29 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from polytask.batch import Inputs, InputSpec, Targets, TaskLosses
+from polytask.batch import Inputs, InputSpec, Ragged, Targets, TaskLosses
 from polytask.errors import TaskError, did_you_mean
 from polytask.nets.decay import parameter_groups
 from polytask.nets.encoders.encoder import Encoder
-from polytask.nets.heads import HeadGroup, head_groups
+from polytask.nets.heads import Head, head_groups
 from polytask.nets.sharing.sharing import Representation, Sharing
 from polytask.nets.state import copied, copy_into
+from polytask.nets.units import gathered
 from polytask.tasks.task import Target
 
 
 class Outputs(NamedTuple):
     """What the heads put out for N rows.
 
-    :param groups: one ``(N, G, K)`` per head group. :meth:`Model.answers` gives them by task.
+    :param groups: one per head: ``(N, G, K)`` of a head group, ``(M, G, K)`` if its tasks are about words, or what a
+        task's own head says. :meth:`Model.answers` gives them by task.
     :param representation: what the heads were given, for ``model.sharing.penalty`` and ``model.sharing.diagnostics``.
+    :param counts: ``(N,)`` words of each text; None where rows are no texts.
     """
 
-    groups: tuple[Tensor, ...]
+    groups: tuple[Any, ...]
     representation: Representation
+    counts: Tensor | None = None
 
 
 class Model(nn.Module):
@@ -57,6 +61,7 @@ class Model(nn.Module):
         self.tasks = tuple(target.task.name for target in targets)
         _check_names(self.tasks)
         self.sharing = sharing.build(encoder, spec, targets)
+        self.pieces = encoder.pooled_pieces
         self.heads = nn.ModuleList(head_groups(targets, self.sharing.width))
         grouped = [name for group in self.groups for name in group.names]
         order = torch.tensor([grouped.index(name) for name in self.tasks])
@@ -66,17 +71,18 @@ class Model(nn.Module):
         self.register_buffer("scale", _scale(targets, loss_units), persistent=False)
 
     @property
-    def groups(self) -> tuple[HeadGroup, ...]:
-        """The head groups."""
-        return tuple(group for group in self.heads if isinstance(group, HeadGroup))
+    def groups(self) -> tuple[Head, ...]:
+        """The heads."""
+        return tuple(group for group in self.heads if isinstance(group, Head))
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Outputs of all tasks for these rows."""
-        representation: Representation = self.sharing(inputs)
-        outputs = Outputs(tuple(group(representation) for group in self.heads), representation)
+        representation = self._represent(inputs)
+        counts = None if inputs.words is None else inputs.words.counts
+        outputs = Outputs(tuple(group(representation, counts) for group in self.heads), representation, counts)
         return _linked(self, outputs) if self.sharing.is_linked else outputs
 
-    def answer(self, inputs: Inputs, tasks: Sequence[str]) -> dict[str, Tensor]:
+    def answer(self, inputs: Inputs, tasks: Sequence[str]) -> dict[str, Tensor | Ragged]:
         """Outputs of some tasks, ``(N, K)`` each, without running what only other tasks need.
 
         :raises polytask.errors.TaskError: the model has no such task.
@@ -85,20 +91,18 @@ class Model(nn.Module):
         if self.sharing.is_linked:
             joint = self.answers(self(inputs))
             return {task: joint[task] for task in tasks}
-        representation: Representation = self.sharing(inputs, tuple(tasks))
-        values = representation.values
+        representation = self._represent(inputs, tuple(tasks))
+        values, counts = representation.values, None if inputs.words is None else inputs.words.counts
         return {
-            task: group.alone(values if representation.is_common else values[:, i], task)
+            task: group.alone(values if representation.is_common else values[:, i], task, counts)
             for i, (task, group) in enumerate(zip(tasks, groups, strict=True))
         }
 
-    def answers(self, outputs: Outputs) -> dict[str, Tensor]:
-        """Outputs by task: ``(N, K)`` each, as views."""
-        by_name = {
-            name: values[:, i]
-            for group, values in zip(self.groups, outputs.groups, strict=True)
-            for i, name in enumerate(group.names)
-        }
+    def answers(self, outputs: Outputs) -> dict[str, Tensor | Ragged]:
+        """Outputs by task: ``(N, K)`` each, as views; of tasks about words and lists, a list per row."""
+        by_name: dict[str, Tensor | Ragged] = {}
+        for group, values in zip(self.groups, outputs.groups, strict=True):
+            by_name |= group.answers(values, outputs.counts)
         return {name: by_name[name] for name in self.tasks}
 
     def losses(self, outputs: Outputs, targets: Targets, skip: Collection[str] = ()) -> TaskLosses:
@@ -122,7 +126,7 @@ class Model(nn.Module):
         before it divides: a mean of means is wrong where processes hold different numbers of labels.
         """
         pairs = [
-            group.loss_sums(values, targets, _mask(group.names, skip, values))
+            group.loss_sums(values, targets, _mask(group.names, skip, outputs.representation.values))
             for group, values in zip(self.groups, outputs.groups, strict=True)
         ]
         sums, counts = pairs[0] if len(pairs) == 1 else (torch.cat(parts) for parts in zip(*pairs, strict=True))
@@ -173,6 +177,11 @@ class Model(nn.Module):
         """
         copy_into(self._named([task], shared=False), state)
 
+    def _represent(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
+        """What the heads are given: of texts, a vector per row and then one per word."""
+        found: Representation = self.sharing(inputs, tasks)
+        return found if inputs.words is None else gathered(found, inputs.words, self.pieces)
+
     def _named(self, tasks: Iterable[str] | None, *, shared: bool = True) -> dict[str, Tensor]:
         """What serves one of these tasks alone, and with ``shared`` what serves all, by key."""
         named = {f"shared.{key}": value for key, value in self.sharing.task_state(None).items()} if shared else {}
@@ -181,8 +190,8 @@ class Model(nn.Module):
             named |= {f"heads.{task}.{key}": value for key, value in self._group(task).head(task).items()}
         return named
 
-    def _group(self, task: str) -> HeadGroup:
-        """The head group of a task.
+    def _group(self, task: str) -> Head:
+        """The head of a task.
 
         :raises polytask.errors.TaskError: the model has no such task.
         """
@@ -194,9 +203,13 @@ class Model(nn.Module):
 
 def _linked(model: Model, outputs: Outputs) -> Outputs:
     """Outputs after the way of sharing has linked those of the heads."""
-    linked = model.sharing.link(model.answers(outputs))
-    groups = (torch.stack([linked[name] for name in group.names], 1) for group in model.groups)
-    return Outputs(tuple(groups), outputs.representation)
+    given = {name: values for name, values in model.answers(outputs).items() if isinstance(values, Tensor)}
+    linked = model.sharing.link(given)
+    groups = (
+        torch.stack([linked[name] for name in group.names], 1) if group.names[0] in linked else values
+        for group, values in zip(model.groups, outputs.groups, strict=True)
+    )
+    return outputs._replace(groups=tuple(groups))
 
 
 def _check_names(tasks: tuple[str, ...]) -> None:

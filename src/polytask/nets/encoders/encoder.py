@@ -6,7 +6,8 @@ A way of sharing is written once, over stages, and works with every encoder. Wha
 - ``blocks`` map features to features. Every block's output has the same shape; only the first may change the shape
   of what it is given (an MLP's first layer). So copies of a block can be mixed (cross-stitch), gated (experts),
   masked (attention) or skipped, and tasks may be attached after any block.
-- ``pool`` turns the output of any block into one vector of ``width`` numbers per row.
+- ``pool`` turns the output of any block into one vector of ``width`` numbers per row. Of texts it makes a vector per
+  window, then one per token, ``(R + R * L, D)``: to a way of sharing all of them are rows.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Stages(nn.Module):
     :param width: D, numbers per row of the result.
     :param stackable: blocks and pool keep all weights in layers of ``polytask.nets.stacked_layers``, and their own code
         does not mind one more leading dimension of the values: n copies then run as one without ``torch.vmap``.
+    :param per_token: the pool puts out a vector per window and one per token. What a way of sharing decides by row it
+        then decides for each of them.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Stages(nn.Module):
         channels: int,
         width: int,
         stackable: bool = False,
+        per_token: bool = False,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -52,6 +56,7 @@ class Stages(nn.Module):
         self.channels = channels
         self.width = width
         self.stackable = stackable
+        self.per_token = per_token
 
     def forward(self, inputs: Inputs) -> Tensor:
         """The representation of every row: ``(N, width)``."""
@@ -67,8 +72,13 @@ class Encoder(ABC):
     """Hyperparameters of an encoder. Subclasses add fields and are listed in ``polytask.nets.encoders.ENCODERS``."""
 
     paper: ClassVar[Paper | None] = None
-    reads: ClassVar[Literal["columns", "maps", "sequences"]] = "columns"
+    reads: ClassVar[Literal["columns", "maps", "sequences", "text"]] = "columns"
     """What of the inputs it reads."""
+
+    @property
+    def pooled_pieces(self) -> Literal["first", "mean"]:
+        """What the vector of a word is made of, for encoders of texts: its first piece, or the mean of all."""
+        return "first"
 
     @abstractmethod
     def build(self, spec: InputSpec) -> Stages:
