@@ -15,6 +15,7 @@ from polytask.record.compare import (
     DataFacts,
     DeltaFacts,
     Diagnostic,
+    GradientTrace,
     ScoreFacts,
     SkippedSteps,
     Source,
@@ -206,6 +207,17 @@ def comparison(
         ),
         curves=tuple(curves),
         weights=tuple(weights),
+        gradients=tuple(
+            GradientTrace(
+                "wide",
+                seed,
+                tuple(t[0] for t in tasks),
+                tuple(range(1, epochs + 1)),
+                tuple(float(0.5 - 0.3 * math.exp(-e / 6)) for e in range(epochs)),
+                tuple(math.sin(i + seed) for i in range(len(tasks) * (len(tasks) - 1) // 2)),
+            )
+            for seed in range(seeds)
+        ),
         diagnostics=tuple(diagnostics),
         skipped=(SkippedSteps("narrow", "asthma", 3, 2),),
         command="polytask compare nhanes.yaml --seeds 5",

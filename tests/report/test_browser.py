@@ -54,7 +54,7 @@ def test_every_chart_is_drawn(tmp_path):
     document = opened(page, tmp_path)
     assert 'data-charts="drawn"' in document
     places = len(re.findall(r'data-chart="\d+"', page))
-    assert places == 22  # 2 forests, 9 curves, 1 of weights, 3 calibrations, 6 residuals, 1 of costs
+    assert places == 24  # 2 forests, 9 curves, weights, conflicts, cosines, 3 calibrations, 6 residuals, costs
     assert document.count("<svg ") == places
     assert "could not be drawn" not in document
     assert len(re.findall(r'class="mark-(?:line|symbol|rule|area)', document)) > 3 * places

@@ -7,11 +7,12 @@ from synthetic_comparison import HARD, comparison, nothing_known, sixty_tasks
 
 pytest.importorskip("altair")
 
-from polytask.record.compare import Curve, WeightTrace
+from polytask.record.compare import Curve, GradientTrace, WeightTrace
 from polytask.report.charts.calibration import calibration
 from polytask.report.charts.costs import costs
 from polytask.report.charts.curves import POINTS, curves
 from polytask.report.charts.forest import domain, forest
+from polytask.report.charts.gradients import conflicts, cosine_rows, cosines
 from polytask.report.charts.residual import residual
 from polytask.report.charts.weights import weight_rows, weights
 
@@ -21,7 +22,8 @@ def every_chart(record):
     yield from (weights(record, contender) for contender in record.contenders)
     for task in record.tasks:
         yield from (curves(record, task), calibration(record, task.name), residual(record, task.name))
-    yield costs(record)
+    yield from (cosines(record, contender) for contender in record.contenders)
+    yield from (conflicts(record), costs(record))
 
 
 @pytest.mark.parametrize("make", [comparison, *HARD.values()], ids=["comparison", *HARD])
@@ -108,3 +110,42 @@ def test_nothing_known_draws_nothing_wrong():
     record = nothing_known()
     assert all(forest(record, contender) is None for contender in record.contenders)
     assert all(curves(record, task) is None for task in record.tasks)
+
+
+def traces():
+    one = GradientTrace("wide", 0, ("a", "b", "c"), (1, 2), (0.5, 0.25), (0.5, -0.3, math.nan))
+    two = GradientTrace("wide", 1, ("a", "b", "c"), (1, 2), (0.1, math.nan), (0.3, -0.1, math.nan))
+    return [one, two]
+
+
+def test_cosines_are_means_over_seeds_both_ways_round():
+    rows, tasks = cosine_rows(traces())
+    assert tasks == ["a", "b", "c"]
+    assert [(r["a"], r["b"], r["v"], r["s"]) for r in rows] == [
+        ("a", "b", 0.4, "agree"),
+        ("a", "c", -0.2, "point apart"),
+        ("b", "a", 0.4, "agree"),
+        ("c", "a", -0.2, "point apart"),
+    ]
+    assert cosine_rows([]) == ([], [])
+
+
+def test_conflicts_are_means_over_the_seeds_that_know_them():
+    record = dataclasses.replace(comparison(), gradients=tuple(traces()))
+    chart = conflicts(record)
+    assert [(r["c"], r["e"], r["s"]) for r in chart.tables["rows"]] == [("wide", 1, 0.3), ("wide", 2, 0.25)]
+    assert "wide multi-task 25 %" in chart.text
+    assert "a and c -0.20" in cosines(record, record.contenders[1]).text
+    assert cosines(record, record.contenders[2]) is None
+    assert conflicts(dataclasses.replace(record, gradients=())) is None
+
+
+def test_forty_tasks_fit_into_a_map_without_numbers():
+    tasks = tuple(f"task {i}" for i in range(40))
+    values = tuple(math.sin(i) for i in range(40 * 39 // 2))
+    record = comparison()
+    trace = GradientTrace("wide", 0, tasks, (1,), (0.4,), values)
+    chart = cosines(dataclasses.replace(record, gradients=(trace,)), record.contenders[1])
+    assert len(chart.tables["rows"]) == 40 * 39
+    assert "layer" not in chart.spec
+    assert chart.spec["height"] <= 600

@@ -13,7 +13,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("vl_convert")
 
 from polytask.errors import MissingExtraError, RunError
-from polytask.record.run import EpochRecord, RunRecord, SourceFacts
+from polytask.record.run import EpochRecord, GradientFacts, RunRecord, SourceFacts
 from polytask.report import html as shell
 from polytask.report.page import render, write_report
 
@@ -157,6 +157,7 @@ def history(epochs: int = 3) -> tuple[EpochRecord, ...]:
             gain=0.1 * e,
             weights={"a": 1.0 + 0.1 * e, "<b>": 1.0 - 0.1 * e},
             skipped={"<b>": 2} if e == 1 else {},
+            gradients=GradientFacts(("a", "<b>"), 4, 0.25, (1.0, 2.0), (-0.5,)) if e == 2 else None,
         )
         for e in range(1, epochs + 1)
     )
@@ -192,7 +193,7 @@ def test_a_training_run_has_a_page_too(tmp_path):
     assert "a 2 0.5000 0.6250 0.7000 +20.0 %" in read.text  # the row of task a, at its own best epoch
     assert "<b>, 2." in read.text
     assert "does not say whether learning the tasks together helped" in read.text
-    assert sum("data-chart" in a for _, a in read.elements) == 3  # two curves, one chart of weights
+    assert sum("data-chart" in a for _, a in read.elements) == 5  # two curves, weights, conflicts, cosines
 
 
 def test_a_run_that_was_stopped_before_its_first_epoch_has_a_page():

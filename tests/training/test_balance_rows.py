@@ -182,4 +182,5 @@ def test_a_resumed_run_draws_the_same_rows(sparse, equal_weights, tmp_path, at):
         sparse.train(**settings, run=tmp_path, listeners=[kill])
     again = sparse.train(**settings, run=tmp_path)
     assert equal_weights(whole.model, again.model)
+    assert [epoch.gradients for epoch in again.history] == [epoch.gradients for epoch in whole.history]
     assert not equal_weights(whole.model, sparse.train(**settings | {"balance_rows": 1.0}).model)

@@ -198,6 +198,23 @@ class WeightTrace:
 
 
 @dataclass(frozen=True)
+class GradientTrace:
+    """How the gradients of T tasks lay to each other in one run of a contender that looked at them.
+
+    :param conflicts: ``(E,)``: by epoch, the share of pairs of tasks whose gradients point apart.
+    :param cosines: mean cosine of each pair over the run, NaN where it is not known: the upper triangle of ``(T, T)``
+        without its diagonal, row by row.
+    """
+
+    contender: str
+    seed: int
+    tasks: tuple[str, ...]
+    epochs: tuple[int, ...]
+    conflicts: tuple[Number, ...]
+    cosines: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
 class Diagnostic:
     """A picture of the errors in bins of the prediction, over the test rows of all seeds.
 
@@ -269,6 +286,7 @@ class CompareRecord:
     costs: tuple[CostFacts, ...] = ()
     curves: tuple[Curve, ...] = ()
     weights: tuple[WeightTrace, ...] = ()
+    gradients: tuple[GradientTrace, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     acted: tuple[str, ...] | None = None
     skipped: tuple[SkippedSteps, ...] = ()

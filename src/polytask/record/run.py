@@ -6,11 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from polytask.record.folder import read_file, write_file
 from polytask.record.json import Number, decode, encode
 
 RUN_FILE = "run.json"
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class GradientFacts:
+    """How the gradients of T tasks lay to each other in one epoch, over the steps that looked at them.
+
+    :param tasks: the T tasks.
+    :param steps: steps that looked at gradients.
+    :param conflicts: share of the pairs of tasks, over these steps, whose gradients point apart (a cosine below 0).
+    :param norms: ``(T,)``: mean length of each task's gradient; NaN for a task that was never there.
+    :param cosines: mean cosine of each pair, NaN for a pair that never met: the upper triangle of ``(T, T)`` without
+        its diagonal, row by row.
+    """
+
+    tasks: tuple[str, ...]
+    steps: int
+    conflicts: Number
+    norms: tuple[Number, ...]
+    cosines: tuple[Number, ...]
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,7 @@ class EpochRecord:
     :param weights: task -> mean weight that the balancer gave.
     :param diagnostics: what the way of sharing says of itself on validation rows, by name (the entropy of a gate).
     :param skipped: task -> steps without it because its loss was not finite (only tasks that had one).
+    :param gradients: what the balancer saw of the task gradients; None for one that looks at losses alone.
     """
 
     epoch: int
@@ -43,6 +65,15 @@ class EpochRecord:
     weights: dict[str, Number]
     skipped: dict[str, int] = field(default_factory=dict)
     diagnostics: dict[str, Number] = field(default_factory=dict)
+    gradients: GradientFacts | None = None
+
+    @staticmethod
+    def restore(values: dict[str, Any]) -> EpochRecord:
+        """The record whose ``dataclasses.asdict`` these values are, whether or not tuples have become lists."""
+        return _EPOCHS.validate_python(values)
+
+
+_EPOCHS = TypeAdapter(EpochRecord)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from polytask.report.charts.chart import Chart
 from polytask.report.charts.costs import costs
 from polytask.report.charts.curves import curves
 from polytask.report.charts.forest import domain, forest
+from polytask.report.charts.gradients import conflicts, cosines
 from polytask.report.charts.residual import residual
 from polytask.report.charts.weights import weight_rows, weights
 from polytask.report.html import Gallery, page
@@ -89,6 +90,8 @@ def render_comparison(record: CompareRecord) -> str:
         curve_rows=_curve_rows(record),
         weights=place((chart for _, chart in weighed), gallery),
         constant=[c.title for c, chart in weighed if chart is None and _weighed(record, c.name)],
+        conflicts=place([conflicts(record)], gallery),
+        cosines=place((cosines(record, contender) for contender in record.contenders), gallery),
         calibration=place((calibration(record, name) for name in _pictured(record, "calibration")), gallery),
         residual=place((residual(record, name) for name in _pictured(record, "residual")), gallery),
         costs=drawn[0] if drawn else None,

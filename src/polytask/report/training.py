@@ -8,7 +8,9 @@ from typing import Any
 
 from polytask.record.compare import CompareRecord, ContenderFacts, Curve, DataFacts, TaskFacts, WeightTrace
 from polytask.record.run import RunRecord
+from polytask.record.traces import gradient_trace
 from polytask.report.charts.curves import curves
+from polytask.report.charts.gradients import conflicts, cosines
 from polytask.report.charts.weights import weights
 from polytask.report.comparison import SHOWN, place
 from polytask.report.html import Gallery, page
@@ -26,6 +28,7 @@ def render_training(run: RunRecord) -> str:
     gallery = Gallery()
     drawn = place((curves(record, task) for task in record.tasks), gallery)
     weighed = place([weights(record, record.contenders[0])], gallery)
+    opposed = place([conflicts(record), cosines(record, record.contenders[0])], gallery)
     skipped = {task: sum(epoch.skipped.get(task, 0) for epoch in run.history) for task in tasks(run)}
     return page(
         "training.html.j2",
@@ -44,6 +47,7 @@ def render_training(run: RunRecord) -> str:
         rows=[_row(run, task) for task in tasks(run)],
         curves=drawn,
         weights=weighed,
+        gradients=opposed,
         skipped={task: steps for task, steps in skipped.items() if steps},
         config=json.dumps(run.config, indent=2, ensure_ascii=False),
         sizes=[storage(source.size) if source.size else "" for source in run.sources],
@@ -60,6 +64,7 @@ def as_comparison(run: RunRecord) -> CompareRecord:
     """The history of a run in the form that charts read: one contender, one seed."""
     epochs = tuple(epoch.epoch for epoch in run.history)
     names = tasks(run)
+    gradients = gradient_trace(MODEL, run.seed, run.history)
     return CompareRecord(
         title="",
         created="",
@@ -91,6 +96,7 @@ def as_comparison(run: RunRecord) -> CompareRecord:
                 tuple(tuple(epoch.weights.get(name, nan) for name in names) for epoch in run.history),
             ),
         ),
+        gradients=() if gradients is None else (gradients,),
     )
 
 

@@ -104,6 +104,7 @@ def compare(
         costs=facts.cost_facts(problem, results),
         curves=facts.curve_facts(results),
         weights=facts.weight_facts(results),
+        gradients=facts.gradient_facts(results),
         diagnostics=facts.diagnostic_facts(problem, results),
         acted=decision.fallen_back if decision is not None else None,
         skipped=facts.skipped_facts(results),

@@ -22,12 +22,14 @@ from polytask.record.compare import (
     Curve,
     DeltaFacts,
     Diagnostic,
+    GradientTrace,
     ScoreFacts,
     SkippedSteps,
     TaskFacts,
     VerdictFacts,
     WeightTrace,
 )
+from polytask.record.traces import gradient_trace
 from polytask.studies.execute import Results, latencies_ms
 from polytask.studies.problem import Problem
 from polytask.tasks import TASKS
@@ -238,6 +240,18 @@ def curve_facts(results: Results) -> tuple[Curve, ...]:
         if model.history
         for task in model.tasks
     )
+
+
+def gradient_facts(results: Results) -> tuple[GradientTrace, ...]:
+    """How task gradients lay to each other, of every network whose balancer looked at them."""
+    traces = (
+        gradient_trace(contender.name, run.seed, model.history)
+        for contender in results.contenders
+        for run in results.runs[contender.name]
+        for model in run.models
+        if len(model.tasks) > 1
+    )
+    return tuple(trace for trace in traces if trace is not None)
 
 
 def weight_facts(results: Results) -> tuple[WeightTrace, ...]:

@@ -36,6 +36,7 @@ def save_checkpoint(run: Path, stepper: Stepper, progress: Progress) -> Path:
         "precision": stepper.fabric.strategy.precision.state_dict(),
         "progress": progress.state(),
         "tally": stepper.tally.sums,
+        "gradients": stepper.gradients.state(),
         "random": random_state(),
     }
     plain, tensors = split_tree(tree)
@@ -65,6 +66,8 @@ def load_checkpoint(run: Path, stepper: Stepper) -> Progress | None:
     stepper.balancer.load_state_dict(tree["balancer"])
     stepper.fabric.strategy.precision.load_state_dict(tree["precision"])
     stepper.tally.sums.copy_(tree["tally"])
+    if "gradients" in tree:  # not in those of older versions
+        stepper.gradients.restore(tree["gradients"])
     restore_random_state(tree["random"])
     return Progress.restore(tree["progress"])
 

@@ -154,10 +154,12 @@ def _end_epoch(job: Job) -> EpochDone:
         weights=stepper.tally.weights(),
         skipped=dict(progress.skipped),
         diagnostics=scores.diagnostics,
+        gradients=stepper.gradients.facts(),
     )
     progress.history.append(record)
     progress.skipped.clear()
     stepper.tally.clear()
+    stepper.gradients.clear()
     return EpochDone(record, better=progress.selection.epoch == progress.epoch)
 
 

@@ -46,7 +46,7 @@ class Progress:
     def restore(cls, state: dict[str, Any]) -> Progress:
         """The progress behind :meth:`state`."""
         selection = Selection(**{**state["selection"], "primary": tuple(state["selection"]["primary"])})
-        history = [EpochRecord(**record) for record in state["history"]]
+        history = [EpochRecord.restore(record) for record in state["history"]]
         return cls(**{**state, "selection": selection, "history": history})
 
     def count_streaks(self, bad: tuple[str, ...], present: tuple[str, ...], updated: bool) -> None:

@@ -22,7 +22,7 @@ from polytask.nets.model import Model, Outputs
 from polytask.tasks.task import labelled
 from polytask.training.options import TrainingOptions, lr_factor
 from polytask.training.ranks import average_gradients, sum_over_ranks, with_value
-from polytask.training.tally import Tally
+from polytask.training.tally import GradientTally, Tally
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Stepper:
         self.optimizer = optimizer
         self.balancer = balancer
         self.tally = tally
+        self.gradients = GradientTally(tally.tasks, fabric.device)
         self.options = options
         self.total = total
         wrapped = fabric.setup_optimizers(optimizer)
@@ -144,6 +145,8 @@ class Stepper:
             labelled=None if self.balancer.rows is None else self._mask(batch),
             ranks=self._ranks,
         )
+        if record.gramian is not None:
+            self.gradients.add(record, self.tally.index(losses.names))
         return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
 
     def _mask(self, batch: Batch) -> Tensor:

@@ -23,6 +23,10 @@ def flat_numbers(record: EpochRecord) -> dict[str, float]:
         "weight": record.weights,
         "skipped": record.skipped,
     }
+    if (seen := record.gradients) is not None:
+        groups["gradient"] = dict(zip(seen.tasks, seen.norms, strict=True))
     named = {f"{group}/{task}": value for group, values in groups.items() for task, value in values.items()}
     everything = {"lr": record.lr, "gain": record.gain} | named
+    if seen is not None:
+        everything["conflicts"] = seen.conflicts
     return {name: float(value) for name, value in everything.items() if not math.isnan(value)}
