@@ -39,7 +39,9 @@ def conflicts(record: CompareRecord) -> Chart | None:
                 at[trace.contender, epoch].append(share)
     if not at:
         return None
-    rows = [{"c": c, "e": epoch, "s": plain(fmean(shares), 4)} for (c, epoch), shares in at.items()]
+    rows: list[dict[str, Any]] = [
+        {"c": c, "e": epoch, "s": plain(fmean(shares), 4)} for (c, epoch), shares in at.items()
+    ]
     order = names(record)
     rows.sort(key=lambda row: (order.index(row["c"]), row["e"]))
     titles = {c.name: c.title for c in record.contenders}
