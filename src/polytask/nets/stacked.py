@@ -88,7 +88,7 @@ class StackedStages(nn.Module):
         super().__init__()
         first = stages[0]
         self.count = len(stages)
-        self.width, self.channels = first.width, first.channels
+        self.width, self.channels, self.per_token = first.width, first.channels, first.per_token
         has_own = own_stem and any(True for _ in first.stem.parameters())
         self.stem: nn.Module = Stack([one.stem for one in stages]) if has_own else first.stem
         self.blocks = nn.ModuleList(

@@ -76,7 +76,7 @@ class CGCShared(PartedShared):
         positions = self.positions(tasks)
         start = self.shared.start(inputs, range(self.shared.count))
         stem = first_of(start)
-        weights, _ = self.gate(summary(stem), positions)
+        weights, _ = self.gate(summary(stem, per_token=self.shared.per_token), positions)
         shared = run(self.shared, start, range(self.shared.count))
         copies = copies_of(positions, self.each)
         own = run(self.private, repeated(stem, len(copies)), copies)

@@ -64,6 +64,8 @@ def repeated_each(features: Features, each: int) -> Features:
 
 def summaries(features: Features) -> Tensor:
     """What the gates of G streams read: ``(G, N, ...) -> (G, N, C)``; see :func:`summary`."""
+    if features.values.ndim == 3:
+        return features.values
     streams, rows = features.values.shape[:2]
     mask = None if features.mask is None else features.mask.repeat(streams, 1)
     read = summary(Features(features.values.flatten(0, 1), mask))

@@ -11,17 +11,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytask.batch import Features
+from polytask.nets.encoders.tokens import token_rows
 
 FLOOR = 1e-12
 """Keeps the logarithm of a weight of 0 finite; 0 log 0 is 0 all the same."""
 
 
-def summary(features: Features) -> Tensor:
+def summary(features: Features, *, per_token: bool = False) -> Tensor:
     """What a gate reads of features, ``(N, C)``: a vector as it is, the mean of real tokens, the mean of a map.
 
     Means are channel-wise: ``(N, L, C)`` over real tokens, ``(N, C, H, W)`` over places.
+
+    :param per_token: of texts: a gate weighs for every row that the pool puts out, windows and tokens, and reads it.
     """
     values = features.values
+    if per_token:
+        return token_rows(features)
     if values.ndim == 2:
         return values
     if values.ndim == 4:

@@ -33,7 +33,7 @@ class Mixture(PartedShared):
         everyone = range(self.experts.count)
         features = self.experts.start(inputs, everyone)
         gates = [0] if self.is_one else self.positions(tasks)
-        weights, penalty = self.gate(summary(first_of(features)), gates)
+        weights, penalty = self.gate(summary(first_of(features), per_token=self.experts.per_token), gates)
         values = mix(weights, run(self.experts, features, everyone))
         side = {"gates": weights} if penalty is None else {"gates": weights, "penalty": penalty}
         return Representation(values[:, 0] if self.is_one else values, side)

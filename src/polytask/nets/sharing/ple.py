@@ -14,7 +14,7 @@ from polytask.catalogue import Paper
 from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.sharing.checks import at_least
 from polytask.nets.sharing.depths import groups_of
-from polytask.nets.sharing.experts import features_of, mix_own, repeated_each, stemless, summaries, tensor_of
+from polytask.nets.sharing.experts import features_of, first_of, mix_own, repeated_each, stemless, summaries, tensor_of
 from polytask.nets.sharing.gates import SoftmaxGate, gate_diagnostics, mix, summary
 from polytask.nets.sharing.parted import PartedShared
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
@@ -86,6 +86,7 @@ class PLEShared(PartedShared):
                 tasks=len(tasks),
                 channels=first.width if level else first.channels,
                 is_last=level == len(groups) - 1,
+                per_token=first.per_token,
             )
             for level, blocks in enumerate(groups)
         )
@@ -136,10 +137,14 @@ class Level(nn.Module):
     :param shared: n_s experts on the shared stream.
     :param private: n_t experts for each of T tasks, on the tasks' streams.
     :param channels: C, what gates read of each stream.
+    :param per_token: gates weigh for every token of a text, not for all of it alike.
     """
 
-    def __init__(self, *, shared: Stack, private: Stack, tasks: int, channels: int, is_last: bool) -> None:
+    def __init__(
+        self, *, shared: Stack, private: Stack, tasks: int, channels: int, is_last: bool, per_token: bool
+    ) -> None:
         super().__init__()
+        self.per_token = per_token
         self.shared = shared
         self.private = private
         self.gate = SoftmaxGate(tasks, shared.count + private.count // tasks, channels)
@@ -150,12 +155,19 @@ class Level(nn.Module):
         tasks = len(streams.values)
         shared = features_of(self.shared(repeated(common, self.shared.count)))
         private = features_of(self.private(repeated_each(streams, self.private.count // tasks)))
-        weights, _ = self.gate(summaries(streams), range(tasks))
-        mixed = mix_own(weights, shared.values, private.values).transpose(0, 1)
+        shape = shared.values.shape[1:]
+        by_shared, by_private = self._weighed(shared).values, self._weighed(private).values
+        weights, _ = self.gate(summaries(self._weighed(streams)), range(tasks))
+        mixed = mix_own(weights, by_shared, by_private).transpose(0, 1)
         if self.common_gate is not None:
-            share, _ = self.common_gate(summary(common), [0])
-            common = Features(mix(share, torch.cat([shared.values, private.values]))[:, 0], shared.mask)
-        return Features(mixed, private.mask), common, weights
+            share, _ = self.common_gate(summary(first_of(self._weighed(repeated(common, 1)))), [0])
+            joint = mix(share, torch.cat([by_shared, by_private]))[:, 0]
+            common = Features(joint.view(shape), shared.mask)
+        return Features(mixed.reshape(tasks, *shape), private.mask), common, weights
+
+    def _weighed(self, features: Features) -> Features:
+        """Stacked features whose second dimension is what gates weigh for: rows, or the tokens of texts."""
+        return Features(features.values.flatten(1, 2)) if self.per_token else features
 
 
 def _stack(copies: Sequence[Stages], blocks: range) -> Stack:
