@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polytask.batch import Ragged
 from polytask.errors import UserError
 from polytask.evaluation.contract import TaskScores
 from polytask.tasks.task import Answer, Array, Target, labelled
@@ -46,11 +47,11 @@ class TaskScore:
         return self.values[self.metric]
 
 
-def score(target: Target, answer: Answer, encoded: Tensor) -> TaskScore:
+def score(target: Target, answer: Answer, encoded: Tensor | Ragged) -> TaskScore:
     """All metrics of a task over its labelled rows.
 
     :param answer: what ``target.answer(outputs)`` gave for N rows.
-    :param encoded: their labels ``(N, W)``, NaN where missing.
+    :param encoded: their labels ``(N, W)``, NaN where missing, or a list per row.
     :raises polytask.errors.UserError: answer and labels have different numbers of rows.
     """
     given, truth, positions = labelled_rows(target, answer, encoded)
@@ -68,7 +69,7 @@ def score(target: Target, answer: Answer, encoded: Tensor) -> TaskScore:
     )
 
 
-def labelled_rows(target: Target, answer: Answer, encoded: Tensor) -> tuple[Answer, Array, NDArray[np.int64]]:
+def labelled_rows(target: Target, answer: Answer, encoded: Tensor | Ragged) -> tuple[Answer, Array, NDArray[np.int64]]:
     """Answer and truth restricted to the labelled rows, and the places of those rows."""
     positions = np.flatnonzero(labelled(encoded).cpu().numpy())
     for key, values in answer.items():

@@ -58,7 +58,9 @@ class Model(nn.Module):
         loss_units: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
+        self.targets = tuple(targets)
         self.tasks = tuple(target.task.name for target in targets)
+        self.has_lists = any(target.unit != "row" for target in targets)
         _check_names(self.tasks)
         self.sharing = sharing.build(encoder, spec, targets)
         self.pieces = encoder.pooled_pieces

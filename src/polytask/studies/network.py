@@ -23,6 +23,7 @@ from polytask.studies.trainer import Fitted, Trainer
 from polytask.tasks.task import Array, labelled
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part as Trunk
+from polytask.training.scoring import on_cpu
 from polytask.training.threads import thread_count, threads
 from polytask.training.trainer import Recipe, Trained, train_model
 
@@ -115,5 +116,5 @@ class FittedNetwork(Fitted):
         for part in self.parts:
             with torch.inference_mode(), threads(thread_count(part.model, len(inputs) // 3)):
                 outputs = part.model.answers(part.model(inputs))
-            found |= {t.task.name: t.answer(outputs[t.task.name].float()) for t in part.targets}
+            found |= {t.task.name: t.answer(on_cpu(outputs[t.task.name])) for t in part.targets}
         return found

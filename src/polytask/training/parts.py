@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from polytask.data.table import Table
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.model import Model
 from polytask.nets.sharing.sharing import Sharing
 from polytask.tasks.task import Target
-from polytask.training.scoring import ROWS, forward_rows
+from polytask.training.scoring import ROWS, Answers, forward_rows
 from polytask.training.threads import thread_count, threads
 
 
@@ -37,9 +35,9 @@ class Part:
         return tuple(target.task.name for target in self.targets)
 
 
-def routed_outputs(parts: Sequence[Part], table: Table) -> dict[str, Tensor]:
-    """Head outputs ``(N, K)`` of every task, each from the part that answers for it."""
-    found: dict[str, Tensor] = {}
+def routed_outputs(parts: Sequence[Part], table: Table) -> Answers:
+    """Head outputs of every task, each from the part that answers for it."""
+    found: Answers = {}
     for part in parts:
         with threads(thread_count(part.model, min(len(table), ROWS) // 3)):
             outputs = forward_rows(part.model, table)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from torch import Tensor
 
+from polytask.batch import Ragged
 from polytask.errors import UnknownNameError, did_you_mean
 from polytask.tasks.task import Target, labelled
 
@@ -91,14 +92,14 @@ class Scores:
 
 def score(
     targets: Sequence[Target],
-    outputs: Mapping[str, Tensor],
-    encoded: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor | Ragged],
+    encoded: Mapping[str, Tensor | Ragged],
     unseen: Mapping[str, dict[str, int]] | None = None,
 ) -> Scores:
     """Every metric of every task.
 
-    :param outputs: task -> ``(N, K)``.
-    :param encoded: task -> ``(N, W)``, NaN where missing.
+    :param outputs: task -> ``(N, K)``, or a list per row.
+    :param encoded: task -> ``(N, W)``, NaN where missing, or a list per row.
     """
     found = {}
     for target in targets:

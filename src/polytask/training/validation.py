@@ -13,7 +13,7 @@ from torch import Tensor
 from polytask.data.table import Table
 from polytask.nets.model import Model
 from polytask.tasks.task import Target
-from polytask.training.scoring import diagnostics_of, forward_rows, mean_loss, metric_value
+from polytask.training.scoring import diagnostics_of, forward_scored, metric_value
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ class Validator:
         if self.table is None:
             unknown = dict.fromkeys(self.targets, math.nan)
             return ValidationScores(unknown, unknown, unknown)
-        outputs = forward_rows(model, self.table, fabric)
-        losses = {name: mean_loss(self.targets[name], outputs[name], rows) for name, rows in self.encoded.items()}
+        outputs, losses = forward_scored(model, self.table, fabric)
         metrics = {name: metric_value(self.targets[name], outputs[name], rows) for name, rows in self.encoded.items()}
         gains = {name: self._gain(name, losses[name], metrics[name]) for name in self.targets}
         in_units = {name: loss / self.units[name] for name, loss in losses.items()}
@@ -78,7 +77,8 @@ class Validator:
         return (constant - loss) / max(abs(constant), 1e-12)
 
     def _constant_error(self, name: str) -> float:
-        rows: Tensor = self.encoded[name]
-        target = self.targets[name]
+        rows, target = self.encoded[name], self.targets[name]
+        if not isinstance(rows, Tensor):  # no answer at all: the worst value of accuracies, F1 and attachment scores
+            return target.task.main_metric.error(0.0)
         constant = target.bias().float().expand(len(rows), target.outputs)
         return target.task.main_metric.error(metric_value(target, constant, rows))
