@@ -24,6 +24,7 @@ from polytask.linear.robust import Robust, RobustClassifier
 from polytask.linear.robust_feature import RobustFeature, RobustFeatureClassifier
 from polytask.linear.sparse_low_rank import SparseLowRank, SparseLowRankClassifier
 from polytask.linear.strength_search import StrengthCV
+from polytask.linear.task_gaussian_process import TaskGaussianProcess
 from polytask.linear.task_splits import TaskKFold
 from polytask.linear.task_trees import TaskTrees, TaskTreesClassifier
 from polytask.linear.temporal_group import TemporalGroup, TemporalGroupClassifier
@@ -56,6 +57,7 @@ ESTIMATORS: dict[str, type[Any]] = {
     "feature_learning_classifier": FeatureLearningClassifier,
     "kernel_tasks": KernelTasks,
     "kernel_tasks_classifier": KernelTasksClassifier,
+    "task_gaussian_process": TaskGaussianProcess,
     "task_trees": TaskTrees,
     "task_trees_classifier": TaskTreesClassifier,
 }
@@ -87,6 +89,7 @@ __all__ = [
     "SparseLowRank",
     "SparseLowRankClassifier",
     "StrengthCV",
+    "TaskGaussianProcess",
     "TaskKFold",
     "TaskTrees",
     "TaskTreesClassifier",

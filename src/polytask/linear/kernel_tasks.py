@@ -79,9 +79,7 @@ class KernelTasks(TaskRegressor):
             return np.asarray(
                 self.kernel_(X, placed.codes, self.X_fit_, self.codes_fit_) @ self.dual_coef_ + levels[placed.codes]
             )
-        every = [np.full(X.shape[0], t, dtype=np.intp) for t in range(len(self.tasks_))]
-        columns = [self.kernel_(X, codes, self.X_fit_, self.codes_fit_) @ self.dual_coef_ for codes in every]
-        return np.asarray(np.stack(columns, axis=1) + self.intercept_)
+        return self.kernel_.functions(X, self.X_fit_, self.codes_fit_, self.dual_coef_) + self.intercept_
 
 
 class KernelTasksClassifier(TaskClassifier):
@@ -133,9 +131,7 @@ class KernelTasksClassifier(TaskClassifier):
             return np.asarray(
                 self.kernel_(X, placed.codes, self.X_fit_, self.codes_fit_) @ self.dual_coef_ + self.intercept_
             )
-        every = [np.full(X.shape[0], t, dtype=np.intp) for t in range(len(self.tasks_))]
-        columns = [self.kernel_(X, codes, self.X_fit_, self.codes_fit_) @ self.dual_coef_ for codes in every]
-        return np.asarray(np.stack(columns, axis=1) + self.intercept_)
+        return self.kernel_.functions(X, self.X_fit_, self.codes_fit_, self.dual_coef_) + self.intercept_
 
 
 def _check_positive(value: float, where: str) -> None:

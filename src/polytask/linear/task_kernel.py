@@ -27,9 +27,15 @@ class TaskKernel:
 
     def __call__(self, X: Any, codes: Codes, Z: Any, others: Codes) -> Array:
         """The matrix (rows of X, rows of Z)."""
+        return np.asarray(self._rows(X, Z) * self.tasks[np.ix_(codes, others)])
+
+    def functions(self, X: Any, Z: Any, others: Codes, dual: Array) -> Array:
+        """``sum_i dual_i K((x, t), (z_i, other_i))`` of every row for every task (rows of X, T)."""
+        return np.asarray(self._rows(X, Z) @ (dual[:, None] * self.tasks[others, :-1]))
+
+    def _rows(self, X: Any, Z: Any) -> Array:
         options = {} if self.gamma is None or self.kernel in ("linear", "cosine") else {"gamma": self.gamma}
-        rows = pairwise_kernels(X, Z, metric=self.kernel, **options)
-        return np.asarray(rows * self.tasks[np.ix_(codes, others)])
+        return np.asarray(pairwise_kernels(X, Z, metric=self.kernel, **options))
 
 
 KERNELS = ("linear", "rbf", "poly", "laplacian", "cosine", "sigmoid")
@@ -52,12 +58,19 @@ def task_kernel(kernel: str, gamma: float | None, tasks: Any, mu: float, number:
                 f"expected 'mean' with mu > 0, or a matrix; found {tasks!r}, mu {mu!r}.", where="task_kernel"
             )
         return TaskKernel(kernel, gamma, 1 / mu + np.eye(number + 1))
-    given = np.asarray(tasks, dtype=float)
-    if given.shape != (number, number) or not np.all(np.isfinite(given)):
-        raise ConfigError(
-            f"expected a finite matrix ({number}, {number}), found shape {given.shape}.", where="task_kernel"
-        )
-    if not np.allclose(given, given.T) or np.linalg.eigvalsh(given)[0] < -1e-10 * max(1.0, float(np.abs(given).max())):
-        raise ConfigError("expected a symmetric positive semidefinite matrix.", where="task_kernel")
-    B[:-1, :-1] = given
+    B[:-1, :-1] = check_covariance(tasks, number, where="task_kernel")
     return TaskKernel(kernel, gamma, B)
+
+
+def check_covariance(given: Any, number: int, *, where: str) -> Array:
+    """A covariance of tasks as a matrix (T, T).
+
+    :raises ConfigError: another shape, or not symmetric, or not positive semidefinite.
+    """
+    B = np.asarray(given, dtype=float)
+    if B.shape != (number, number) or not np.all(np.isfinite(B)):
+        raise ConfigError(f"expected a finite matrix ({number}, {number}), found shape {B.shape}.", where=where)
+    size = float(np.abs(B).max())
+    if not np.allclose(B, B.T, atol=1e-12 * size) or np.linalg.eigvalsh(B)[0] < -1e-10 * size:
+        raise ConfigError("expected a symmetric positive semidefinite matrix.", where=where)
+    return B
