@@ -184,3 +184,25 @@ def test_a_resumed_run_draws_the_same_rows(sparse, equal_weights, tmp_path, at):
     assert equal_weights(whole.model, again.model)
     assert [epoch.gradients for epoch in again.history] == [epoch.gradients for epoch in whole.history]
     assert not equal_weights(whole.model, sparse.train(**settings | {"balance_rows": 1.0}).model)
+
+
+@pytest.mark.parametrize("balancer", ["modo", "sdmgrad"])
+def test_methods_of_independent_samples_are_given_two_halves(sparse, balancer, equal_weights, tmp_path):
+    asked = []
+    stepper = build(sparse, balancer)
+    again = stepper._again
+    stepper._again = lambda part, *others: asked.append(len(part)) or again(part, *others)
+    stepper([sparse.table.batch(torch.arange(80))], 0)
+    assert len(asked) == 2
+    assert sum(asked) == 80
+    settings = {"balancer": balancer, "epochs": 2, "checkpoint_steps": 5}
+    whole = sparse.train(**settings)
+    assert whole.history[-1].gain > 0
+
+    def kill(event):
+        if type(event).__name__ == "StepDone" and event.step == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        sparse.train(**settings, run=tmp_path, listeners=[kill])
+    assert equal_weights(whole.model, sparse.train(**settings, run=tmp_path).model)

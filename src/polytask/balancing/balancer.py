@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from polytask.balancing.engine.deliver import Backward
 from polytask.balancing.engine.engine import MODES, Engine, Mode, Ranks, Way, look
 from polytask.balancing.engine.plain import weighted_backward
 from polytask.balancing.engine.survey import Survey
+from polytask.balancing.halves import look_twice, products
 from polytask.balancing.losses import Losses
 from polytask.balancing.memory import Memory
 from polytask.balancing.methods import METHODS
@@ -127,8 +129,9 @@ class Balancer:
         :param kpi: how well each task is solved, in (0, 1], for the method that asks for it (``dtp``).
         :param forward: with ``rows=``: losses of some rows of this batch, ``(n,)`` indices, computed anew (beside their
             features with ``on="features"``); see :func:`~polytask.balancing.quiet.quiet`. It is called in steps that
-            renew weights. The tasks must be the same.
-        :param labelled: with ``rows=``: which rows carry a label of which task, ``(N, T)`` bool; or N.
+            renew weights. The tasks must be the same. Methods that multiply gradients of independent samples
+            (:attr:`pairs_batches`) are given two disjoint halves by it, where both have every task.
+        :param labelled: with ``forward=``: which rows carry a label of which task, ``(N, T)`` bool; or N.
         :param evidence: instead of these two, losses of the same tasks on other rows of your choice.
         :param evidence_features: the features of that pass, with ``on="features"``.
         :param ranks: the other processes, when each holds a part of the batch.
@@ -160,6 +163,11 @@ class Balancer:
         if (weights := self._reused(given.names, seen)) is not None:
             self._engine.reuse(survey, weights, way)
             return StepRecord(given.names, weights, seen.losses)
+        if self.pairs_batches and evidence is None and forward is not None and labelled is not None:
+            share = self.rows or 1.0
+            halves = look_twice(forward, labelled, share, self._rng, names=given.names, ranks=way.ranks)
+            if halves is not None:
+                return self._on_part(survey, look(halves, sinks, on=self.on), seen, way)
         if self.rows is not None and evidence is None:
             evidence, evidence_features = look_again(forward, labelled, self.rows, self._rng)
         if evidence is None:
@@ -168,6 +176,11 @@ class Balancer:
         door.check_part(given, part, self.method)
         at = sinks if self.on == "parameters" else feature_tensors(evidence_features, self.name)
         return self._on_part(survey, look(part, at, on=self.on), seen, way)
+
+    @property
+    def pairs_batches(self) -> bool:
+        """Whether the method multiplies gradients of independent samples, which ``forward=`` can give it."""
+        return self.method.n_batches > 1 and self.on == "parameters"
 
     def look_back(self, losses: Losses) -> None:
         """Show the method the losses of the same batch again, after the optimizer's step.
@@ -245,10 +258,14 @@ class Balancer:
         """Weights from the gradients of a part of the rows, then one ordinary backward pass of all of them."""
         names, losses = survey.losses.names, evidence.losses
         gathered = self._engine.gather(part, self.method.needs, way)
-        gramian = gathered.gramian
-        door.check_gradients(names, gramian.diagonal())
+        gramian, cross = products(gathered.gramian, len(names))
+        if self.check and not way.is_scaled:
+            door.check_gradients(names, gramian.diagonal())
+        if not bool(gramian.isfinite().all()):  # so that a gradient scaler finds it, and the memory does not
+            self._engine.reuse(survey, torch.full_like(losses, math.nan), way)
+            return StepRecord(names, torch.full_like(losses, math.nan), losses, gramian)
         units = scaling.units(self.normalise, losses, gramian)
-        full = scaling.scaled(evidence, gramian, gathered.jacobian, units)
+        full = scaling.scaled(replace(evidence, cross=cross), gramian, gathered.jacobian, units)
         found, before = self._fresh(names, full)
         weights = found if units is None else found * units.to(found)
         self._reuse.keep(names, weights)

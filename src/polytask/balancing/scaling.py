@@ -25,8 +25,10 @@ def units(normalise: Normalise, losses: Tensor, gramian: Tensor) -> Tensor | Non
 
 
 def scaled(evidence: Evidence, gramian: Tensor, jacobian: Tensor | None, factors: Tensor | None) -> Evidence:
-    """The evidence with ``D G D`` and ``D J`` for ``D = diag(factors)``."""
+    """The evidence with ``D G D``, ``D J`` and the same for ``J1 J2^T``, for ``D = diag(factors)``."""
+    cross = evidence.cross
     if factors is not None:
         gramian = gramian * factors * factors[:, None]
+        cross = None if cross is None else cross * factors * factors[:, None]
         jacobian = None if jacobian is None else jacobian * factors[:, None].to(jacobian)
-    return Evidence(evidence.losses, gramian, jacobian, kpi=evidence.kpi)
+    return Evidence(evidence.losses, gramian, jacobian, cross, evidence.kpi)

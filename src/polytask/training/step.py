@@ -86,6 +86,7 @@ class Stepper:
         self._shared = model.shared_parameters()
         world = fabric.world_size
         self._ranks = Ranks(world, lambda tensor: sum_over_ranks(fabric, tensor) / world) if world > 1 else None
+        self._looks_again = balancer.rows is not None or balancer.pairs_batches
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
     def __call__(self, batches: Sequence[Batch], step: int) -> StepResult:
@@ -142,7 +143,7 @@ class Stepper:
             features=features,
             backward=self.fabric.backward,
             forward=lambda rows: self._again(batch.take(rows), losses, totals, bad),
-            labelled=None if self.balancer.rows is None else self._mask(batch),
+            labelled=self._mask(batch) if self._looks_again else None,
             ranks=self._ranks,
         )
         if record.gramian is not None:
