@@ -32,7 +32,12 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
 """Estimator -> check -> reason."""
 
 ALL = {**linear.ESTIMATORS, "strength_cv": linear.StrengthCV}
-LIGHT = {"task_gaussian_process": {"ard": False}, "task_trees": {"rounds": 10}, "task_trees_classifier": {"rounds": 10}, "strength_cv": {"grid": [1.0, 0.1]}}
+LIGHT = {
+    "task_gaussian_process": {"ard": False},
+    "task_trees": {"rounds": 10},
+    "task_trees_classifier": {"rounds": 10},
+    "strength_cv": {"grid": [1.0, 0.1]},
+}
 """Arguments that make the many small fits of scikit-learn's checks quick."""
 CONVEX = {name: cls for name, cls in linear.ESTIMATORS.items() if issubclass(cls, LinearTasks)}
 
