@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import multiprocessing, nn
 
 from polytask.balancing import METHODS, Balancer, Evidence, Need
+from polytask.balancing.engine import cost
 from polytask.balancing.engine.cost import walk_pays
 from polytask.balancing.engine.engine import Ranks
 from polytask.balancing.engine.survey import Survey
@@ -84,16 +85,19 @@ def test_a_part_must_be_of_the_same_tasks():
         Balancer("graddrop").backward(net.losses(), shared=net.trunk.parameters(), evidence=net.losses())
 
 
-def test_which_way_is_cheaper():
-    """Two tasks on a large batch: ordinary passes. Many tasks, or few rows: the walk."""
+@pytest.mark.parametrize("fast", [1.0, 0.4])
+def test_which_way_is_cheaper(monkeypatch, fast):
+    """Two tasks on a large batch: ordinary passes, unless the walk's products are faster. Many tasks, or few rows: the
+    walk."""
+    monkeypatch.setattr(cost, "speed", lambda device: fast)
 
     def pays(T, rows, trunk, shape):
-        z = trunk(torch.randn(rows, *shape)).flatten(1)
+        z = trunk(torch.randn(rows, *shape, dtype=torch.float32)).flatten(1)
         losses = tuple((z * t).square().mean() for t in range(1, T + 1))
         return walk_pays(Survey(Given(tuple(map(str, range(T))), losses), list(trunk.parameters())))
 
     mlp = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 128))
-    assert not pays(2, 512, mlp, (64,))
+    assert pays(2, 512, mlp, (64,)) == (fast < 1)
     assert pays(8, 16, mlp, (64,))
     assert pays(20, 64, mlp, (64,))
     assert not pays(8, 16, nn.Conv2d(3, 16, 3), (3, 16, 16))

@@ -3,7 +3,8 @@
 Forward, input gradient and weight gradient of a layer are one unit of work each. Ordinary passes need two units per
 task. The walk needs one per task for the input gradients, the cheaper Gramian of each layer, and one more unit for
 the combined weight gradient of layers that are kept as factors. Per parameter and task, ordinary passes also write and
-read a row of the Jacobian, which decides where batches are small.
+read a row of the Jacobian, which decides where batches are small. The walk's own products may run on a faster library
+than those of autograd (:mod:`~polytask.balancing.engine.multiply`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
+
+from polytask.balancing.engine.factors import PATCHES
+from polytask.balancing.engine.multiply import speed
 from polytask.balancing.engine.nodes import AnyNode
 from polytask.balancing.engine.products import ghost_cost, outer_cost
 from polytask.balancing.engine.survey import Survey
@@ -21,10 +26,6 @@ ROW = 10.0
 
 MARGIN = 0.97
 """The walk must promise to be this much cheaper: near a tie, the simpler way is taken."""
-
-
-PATCHES = 1.5
-"""Work of a product over patches, over that of the same convolution (measured on CPUs)."""
 
 
 class Layer(NamedTuple):
@@ -43,23 +44,25 @@ class Layer(NamedTuple):
 
 def walk_pays(survey: Survey) -> bool:
     """Whether one batched walk is cheaper than T ordinary passes."""
-    T = len(survey.losses)
+    T, like = len(survey.losses), survey.sinks[0]
+    fast = speed(like.device) if like.dtype == torch.float32 else 1.0
     ordinary = walk = 0.0
     for layer in _layers(survey):
-        rows = T * layer.inputs * layer.outputs
-        ordinary += layer.unit * 2 * T + ROW * rows
-        walk += layer.unit * T + _gramian(layer, T)
+        unit = layer.unit * (fast if layer.is_conv else 1.0)  # a convolution's own kernels are oneDNN's already
+        ordinary += 2 * T * unit + ROW * T * layer.inputs * layer.outputs
+        walk += fast * T * layer.unit + _gramian(layer, T, fast)
     return walk < MARGIN * ordinary or ordinary == 0.0
 
 
-def _gramian(layer: Layer, T: int) -> float:
+def _gramian(layer: Layer, T: int, fast: float) -> float:
     """Gramian and combined gradient of one layer."""
-    ghost = ghost_cost(T, *layer[:3])
-    dense = outer_cost(T, *layer[:3])
-    if layer.is_conv:  # a convolution's own kernels are faster than a product over patches
-        return min(ghost, PATCHES * dense)
-    combine = 0.0 if dense <= ghost and layer.inputs < layer.rows else layer.unit
-    return min(ghost, dense + ROW * T * layer.inputs * layer.outputs) + combine
+    ghost = fast * ghost_cost(T, *layer[:3])
+    dense = fast * outer_cost(T, *layer[:3])
+    written = dense + ROW * T * layer.inputs * layer.outputs
+    if layer.is_conv:
+        return min(PATCHES * ghost, written)
+    combine = 0.0 if dense <= ghost and layer.inputs < layer.rows else fast * layer.unit
+    return min(ghost, written) + combine
 
 
 def _layers(survey: Survey) -> Iterator[Layer]:

@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from polytask.balancing.engine.multiply import multiply
 from polytask.balancing.engine.products import combined, ghost, ghost_cost, inner, outer, outer_cost, wide
 
-CHUNK = 4 << 20
-"""Bytes of a patch matrix that are built at a time."""
+LARGEST = 16 << 20
+"""Bytes that the patches of a convolution, or their inner products, may take."""
+
+PATCHES = 1.5
+"""Time of a product over patches, over that of as many multiplications in a convolution's own kernels."""
 
 
 class Factor(ABC):
@@ -109,7 +113,7 @@ class Linear(Factor):
 
     def combine(self, weights: Tensor) -> Tensor:
         """One weight gradient, from the weighted sum of the output gradients."""
-        D = combined(weights, wide(self.B)).T @ wide(self.A)
+        D = multiply(combined(weights, wide(self.B)).T, wide(self.A))
         return D.T if self.is_turned else D
 
     def spread(self, rows: Tensor, count: int) -> Linear:
@@ -144,32 +148,29 @@ class Conv(Factor):
         self.stride, self.padding, self.dilation = tuple(stride), tuple(padding), tuple(dilation)
 
     def dense(self) -> Tensor:
-        """Patches times output gradients, some images at a time."""
-        r, N, outputs, h, w = self.B.shape
-        channels, kh, kw = self.shape[1:]
-        at_once = max(1, CHUNK // (4 * channels * kh * kw * h * w))
-        total: Tensor | None = None
-        for start in range(0, N, at_once):
-            D = outer(wide(self._patches(start, start + at_once)), wide(self._gradients(start, start + at_once)))
-            total = D if total is None else total.add_(D)
-        if total is None:
-            return self.B.new_zeros(r, *self.shape)
-        return total.view(r, outputs, kh, kw, channels).permute(0, 1, 4, 2, 3)
+        """One ordinary weight gradient per task: the kernels for it are faster than products over patches."""
+        rows = self.B.new_empty(len(self.B), *self.shape).contiguous(memory_format=torch.contiguous_format)
+        for row, b in zip(rows, self.B, strict=True):
+            row.copy_(self._weight_gradient(b))
+        return rows
 
     def measure(self) -> tuple[Tensor, Factor]:
         """From the factors where there are few positions and many channels, else from the products."""
         r, images, outputs, h, w = self.B.shape
         N, inputs = images * h * w, self.shape[1] * self.shape[2] * self.shape[3]
-        is_small = 4 * N * max(N, inputs) <= 4 * CHUNK
-        if is_small and ghost_cost(r, N, inputs, outputs) < outer_cost(r, N, inputs, outputs):
-            return ghost(wide(self._patches(0, images)), wide(self._gradients(0, images))), self
+        is_small = 4 * N * max(N, inputs) <= LARGEST
+        if is_small and PATCHES * ghost_cost(r, N, inputs, outputs) < outer_cost(r, N, inputs, outputs):
+            return ghost(wide(self._patches()), wide(self._gradients())), self
         D = self.dense()
-        flat = D.permute(0, 1, 3, 4, 2).reshape(r, -1)  # the order in memory
+        flat = wide(D).view(r, -1)
         return inner(flat, flat), Dense(D) if D.numel() < self.B.numel() else self
 
     def combine(self, weights: Tensor) -> Tensor:
         """One ordinary weight gradient."""
         b = combined(weights, self.B.permute(0, 1, 3, 4, 2)).permute(0, 3, 1, 2)
+        return self._weight_gradient(b)
+
+    def _weight_gradient(self, b: Tensor) -> Tensor:
         dummy = self.x.new_empty(1).expand(self.shape)
         grads = torch.ops.aten.convolution_backward(
             b, self.x, dummy, None, self.stride, self.padding, self.dilation, False, [0, 0], 1, [False, True, False]
@@ -188,9 +189,9 @@ class Conv(Factor):
         """The output gradients."""
         return self.B
 
-    def _patches(self, start: int, stop: int) -> Tensor:
+    def _patches(self) -> Tensor:
         """``(positions, kh kw C)``."""
-        x = self.x[start:stop].permute(0, 2, 3, 1)
+        x = self.x.permute(0, 2, 3, 1)
         (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
         if ph or pw:
             x = functional.pad(x, (0, 0, pw, pw, ph, ph))
@@ -206,10 +207,9 @@ class Conv(Factor):
         )
         return windows.reshape(-1, kh * kw * channels)
 
-    def _gradients(self, start: int, stop: int) -> Tensor:
+    def _gradients(self) -> Tensor:
         """``(r, positions, O)``."""
-        B = self.B[:, start:stop]
-        return B.permute(0, 1, 3, 4, 2).reshape(len(B), -1, B.shape[2])
+        return self.B.permute(0, 1, 3, 4, 2).reshape(len(self.B), -1, self.B.shape[2])
 
 
 class Embedding(Factor):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from polytask.balancing.engine.factors import Linear
+from polytask.balancing.engine.multiply import multiply
 from polytask.balancing.engine.nodes import NOTHING, AnyNode, Arrived, Out, leads_to_leaf
 
 
@@ -29,7 +30,7 @@ def _product(node: AnyNode, arrived: Arrived, *, first: int, saved: str) -> list
         if leads_to_leaf(edges[first]):
             left = Out(Linear(other.T, g.transpose(1, 2)), own=False)
         else:
-            product = torch.mm(g.reshape(-1, g.shape[2]), other.T)
+            product = multiply(g.reshape(-1, g.shape[2]), other.T)
             left = Out(product.view(g.shape[0], g.shape[1], -1), own=True)
     if arrived.wanted[first + 1]:
         factor = Linear(getattr(node, saved), g, is_turned=True)
