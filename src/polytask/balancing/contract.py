@@ -64,8 +64,8 @@ class Evidence:
     :param jacobian: ``(T, P)``: the task gradients, one a row.
     :param cross: ``(T, T)``: ``J1 J2ᵀ``, inner products of the task gradients on two independent batches (not
         symmetric), for methods with :attr:`Method.n_batches` above 1. None: they use ``gramian``.
-    :param kpi: ``(T,)``: how well each task is solved, in (0, 1], higher is better; NaN where it is not known. Only
-        ``dtp`` looks at it. None: not known of any task.
+    :param kpi: ``(T,)``: how well each task is solved, in (0, 1], higher is better; NaN where it is not known. For
+        methods with :attr:`Method.reads_kpi`. None: not known of any task.
     """
 
     losses: Tensor
@@ -107,6 +107,8 @@ class Method(ABC):
     """Whether the method wants the losses of the same batch again after the step (:meth:`look_back`)."""
     n_batches: ClassVar[int] = 1
     """Independent batches per step in the paper. The caller may give ``Evidence.cross`` if it is above 1."""
+    reads_kpi: ClassVar[bool] = False
+    """Whether the method looks at ``Evidence.kpi``."""
     mentions_all: ClassVar[bool] = False
     """Whether :meth:`mentions` must name every task of the run."""
 

@@ -64,5 +64,5 @@ def products(gramian: Tensor, tasks: int) -> tuple[Tensor, Tensor | None]:
     """
     if len(gramian) == tasks:
         return gramian, None
-    blocks = gramian.unflatten(0, (2, tasks)).unflatten(-1, (2, tasks))
+    blocks = gramian.reshape(2, tasks, 2, tasks)
     return blocks.sum((0, 2)) / 4, blocks[0, :, 1]

@@ -30,6 +30,7 @@ from polytask.training.tree import snapshot
 from polytask.training.validation import Validator
 
 Save = Callable[[], Path]
+Judge = Callable[[], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Job:
     :param batches: a pure function of (seed, epoch, step).
     :param progress: changes while the loop runs; a resumed run brings its own.
     :param save: writes a checkpoint; None when there is no run folder.
+    :param judge: says how well each task is solved on training rows, after an epoch; None if the balancer does not ask.
     """
 
     fabric: Fabric
@@ -49,6 +51,7 @@ class Job:
     seed: int
     progress: Progress
     save: Save | None = None
+    judge: Judge | None = None
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -58,6 +61,7 @@ def train(job: Job) -> Iterator[Event]:
     """
     progress, options, model = job.progress, job.options, job.stepper.model
     begin = time.perf_counter() - progress.seconds
+    job.stepper.kpi = progress.kpi
     yield RunStarted(
         model.tasks,
         options.epochs,
@@ -135,6 +139,8 @@ def _end_epoch(job: Job) -> EpochDone:
     progress.position = 0
     stepper.balancer.epoch_end()
     scores = job.validator(stepper.model, job.fabric)
+    if job.judge is not None:
+        progress.kpi = stepper.kpi = job.judge()
     before = progress.selection
     progress.selection = before.after(scores.gains)
     needed = progress.selection.kept(stepper.model.tasks)

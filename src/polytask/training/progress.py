@@ -22,6 +22,7 @@ class Progress:
     :param skipped: task -> steps of the running epoch without it.
     :param streaks: task -> steps in a row without it; under ``""`` those without any update.
     :param kept: epoch -> weights of the model after it; only epochs that :class:`Selection` keeps.
+    :param kpi: task -> how well it is solved on training rows, for a balancer that asks.
     :param seconds: of earlier sessions of a run that was resumed.
     """
 
@@ -33,6 +34,7 @@ class Progress:
     streaks: dict[str, int] = field(default_factory=dict)
     history: list[EpochRecord] = field(default_factory=list)
     kept: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    kpi: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
     def state(self) -> dict[str, Any]:

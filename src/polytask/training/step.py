@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,6 +86,7 @@ class Stepper:
         self._shared = model.shared_parameters()
         world = fabric.world_size
         self._ranks = Ranks(world, lambda tensor: sum_over_ranks(fabric, tensor) / world) if world > 1 else None
+        self.kpi: Mapping[str, float] = {}
         self._looks_again = balancer.rows is not None or balancer.pairs_batches
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
@@ -142,6 +143,7 @@ class Stepper:
             self._shared,
             features=features,
             backward=self.fabric.backward,
+            kpi=self.kpi or None,
             forward=lambda rows: self._again(batch.take(rows), losses, totals, bad),
             labelled=self._mask(batch) if self._looks_again else None,
             ranks=self._ranks,

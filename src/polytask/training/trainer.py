@@ -6,7 +6,7 @@ import atexit
 import copy
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,7 @@ from polytask.data.batches import Batches
 from polytask.data.sampling.sampler import Sampler
 from polytask.data.table import Table
 from polytask.errors import ConfigError
-from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.model import Model
-from polytask.nets.sharing.sharing import Sharing
 from polytask.record.run import EpochRecord
 from polytask.tasks.task import Target
 from polytask.training.checkpoint import load_checkpoint, save_checkpoint
@@ -34,22 +32,15 @@ from polytask.training.optimizer import build_optimizer
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part
 from polytask.training.progress import Progress
+from polytask.training.recipe import Recipe
 from polytask.training.selection import Selection, first_settled
 from polytask.training.step import Stepper
 from polytask.training.tally import Tally
 from polytask.training.threads import thread_count, threads
 from polytask.training.validation import Validator
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is trained, and how; everything but data and seed."""
-
-    encoder: Encoder
-    sharing: Sharing
-    balancer: Method
-    sampler: Sampler
-    options: TrainingOptions
+JUDGED = 2048
+"""Training rows that say how well the tasks are solved, for balancers that ask."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +121,8 @@ def train_model(
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
         progress = _begin(run, stepper, targets, seed, recipe.sharing.settled)
         validator = Validator(held_out, targets, units, options.select_by)
-        job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress))
+        judge = _judge(recipe.balancer, stepper, train_table, targets, seed)
+        job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress), judge)
         finished = _listen(train(job), listeners if fabric.is_global_zero else ())
         return _trained(model, targets, recipe, progress, finished)
 
@@ -170,6 +162,19 @@ def _balancer(method: Method, tasks: tuple[str, ...], seed: int, options: Traini
     every, on = options.balance_every, options.balance_on
     rows = None if options.balance_rows == 1 or method.needs is Need.LOSSES else options.balance_rows
     return Balancer(method, tasks=tasks, seed=seed, every=every, on=on, rows=rows)
+
+
+def _judge(
+    method: Method, stepper: Stepper, table: Table, targets: Sequence[Target], seed: int
+) -> Callable[[], dict[str, float]] | None:
+    """How well each task is solved on some training rows: ``exp(-error / error of the constant predictor)``."""
+    if not method.reads_kpi:
+        return None
+    rows = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))[:JUDGED].sort().values
+    scorer = Validator(table.take(rows), targets, dict.fromkeys(stepper.model.tasks, 1.0), "metric")
+    return lambda: {
+        name: math.exp(min(gain, 1.0) - 1.0) for name, gain in scorer(stepper.model, stepper.fabric).gains.items()
+    }
 
 
 def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:

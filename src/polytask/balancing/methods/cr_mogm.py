@@ -50,7 +50,7 @@ class CRMOGM(Weigher):
             )
         if not 0 <= self.alpha < 1:
             raise ConfigError(f"expected a number from 0 to below 1, found {self.alpha}.", where="alpha")
-        facts = ("needs", "domain", "looks_back", "n_batches", "mentions_all")
+        facts = ("needs", "domain", "looks_back", "n_batches", "reads_kpi", "mentions_all")
         for fact in facts:  # those of the class stand for the least; an instance has those of the method inside
             object.__setattr__(self, fact, getattr(self.method, fact))
         object.__setattr__(self, "laws", self.method.laws & KEPT)

@@ -28,6 +28,9 @@ class DTP(Weigher):
     about ``(1 - exp(-L))^gamma L``. It compares tasks only if their losses are in comparable units (in a Learner they
     are). k starts at the first kpi and is at least 0.001.
 
+    A Learner gives ``exp(-E)`` after each epoch, E being the error by the task's main metric on training rows over that
+    of the best constant predictor. In the first epoch it is the loss in the same unit.
+
     :param gamma: how strongly tasks that are nearly solved are left alone; 0 or more.
     :param alpha: how far k moves towards the new kpi, above 0 and up to 1.
 
@@ -40,6 +43,7 @@ class DTP(Weigher):
     )
     laws = frozenset({Law.EQUIVARIANT})
     domain = "non-negative"
+    reads_kpi = True
 
     gamma: float = 1.0
     alpha: float = 0.7
