@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from polytask.errors import TaskError, did_you_mean
+from polytask.nets.task_heads.biaffine import BiaffineHead
+from polytask.nets.task_heads.crf import CRFHead
 from polytask.nets.task_heads.head import TaskHead
 from polytask.tasks.task import Target
 
-TASK_HEADS: Mapping[str, Callable[[Target, int], TaskHead]] = {}
+TASK_HEADS: Mapping[str, Callable[[Target, int], TaskHead]] = {
+    "crf": CRFHead,
+    "biaffine": BiaffineHead,
+}
 
 
 def task_head(target: Target, width: int) -> TaskHead:
