@@ -17,7 +17,8 @@ from polytask.nets.encoders import MLP
 from polytask.nets.sharing import Hard
 from polytask.tasks import Binary, Regression
 from polytask.training.options import TrainingOptions
-from polytask.training.trainer import Recipe, train_model
+from polytask.training.recipe import Recipe
+from polytask.training.trainer import train_model
 
 torch.set_num_threads(1)  # small models gain nothing from more, and lose much on a busy machine
 

@@ -26,7 +26,7 @@ from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
 from polytask.tasks.task import Task
 from polytask.training.config import LearnerConfig
-from polytask.training.trainer import Recipe
+from polytask.training.recipe import Recipe
 
 Files = str | dict[str, str]
 """A table, or one table per source: ``{source: file}``."""

@@ -16,7 +16,7 @@ from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
 from polytask.tasks.task import Task
 from polytask.training.options import TrainingOptions
-from polytask.training.trainer import Recipe
+from polytask.training.recipe import Recipe
 
 
 def read_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:

@@ -16,7 +16,7 @@ from polytask.studies.network import Network
 from polytask.studies.options import CompareOptions
 from polytask.studies.trainer import Contender
 from polytask.tasks.task import Task
-from polytask.training.trainer import Recipe
+from polytask.training.recipe import Recipe
 
 SINGLE, MATCHED, EQUAL, MULTI, BOOSTING = "single", "matched", "equal", "multi", "boosting"
 

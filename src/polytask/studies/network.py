@@ -23,9 +23,10 @@ from polytask.studies.trainer import Fitted, Trainer
 from polytask.tasks.task import Array, labelled
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part as Trunk
+from polytask.training.recipe import Recipe
 from polytask.training.scoring import on_cpu
 from polytask.training.threads import thread_count, threads
-from polytask.training.trainer import Recipe, Trained, train_model
+from polytask.training.trainer import Trained, train_model
 
 
 @dataclass(frozen=True)

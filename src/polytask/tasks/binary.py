@@ -16,6 +16,7 @@ from polytask.errors import TaskError, did_you_mean
 from polytask.maths import scores
 from polytask.tasks.best_constant import focal_probabilities
 from polytask.tasks.cross_entropy import ClassWeights, binary_losses, check_options, smoothed_mass, weights_of
+from polytask.tasks.distilling import soft_binary
 from polytask.tasks.labels import Label, codes, column_of, decode, distinct, unseen
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
 
@@ -78,6 +79,10 @@ class Binary(Task):
             return losses
         negative, positive = constants["class_weights"].unbind(-1)
         return losses * (negative + truth * (positive - negative))
+
+    def soft_losses(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Cross-entropy to the teacher's probability."""
+        return soft_binary(outputs, teacher, temperature)[..., 0]
 
 
 @dataclass(frozen=True)

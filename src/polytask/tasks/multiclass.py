@@ -16,6 +16,7 @@ from polytask.errors import ConfigError
 from polytask.maths import scores
 from polytask.tasks.best_constant import focal_probabilities
 from polytask.tasks.cross_entropy import ClassWeights, check_options, multiclass_losses, smoothed_mass, weights_of
+from polytask.tasks.distilling import soft_multiclass
 from polytask.tasks.labels import Label, codes, column_of, decode, distinct, unseen
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
 
@@ -86,6 +87,10 @@ class Multiclass(Task):
             return losses
         weights = constants["class_weights"].expand(*outputs.shape)
         return losses * weights.gather(-1, truth.long()[..., None])[..., 0]
+
+    def soft_losses(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Cross-entropy to the teacher's probabilities."""
+        return soft_multiclass(outputs, teacher, temperature)
 
 
 @dataclass(frozen=True)

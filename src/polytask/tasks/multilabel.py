@@ -15,6 +15,7 @@ from torch import Tensor
 from polytask.maths import scores
 from polytask.tasks.binary import best_logit, predicted, two_classes
 from polytask.tasks.cross_entropy import binary_losses, check_options, weights_of
+from polytask.tasks.distilling import soft_binary
 from polytask.tasks.labels import Label, codes, column_of, decode, unseen
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
 
@@ -86,6 +87,10 @@ class Multilabel(Task):
             negative, positive = constants["class_weights"].unbind(-1)
             losses = losses * (negative + targets.nan_to_num(0.0) * (positive - negative))
         return (losses * present).sum(-1) / present.sum(-1).clamp(min=1)
+
+    def soft_losses(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Mean cross-entropy to the teacher's probabilities of all labels."""
+        return soft_binary(outputs, teacher, temperature).mean(-1)
 
 
 @dataclass(frozen=True)

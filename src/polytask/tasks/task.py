@@ -161,6 +161,13 @@ class Task(ABC):
         :param constants: tensors that differ between the G tasks (class weights, ...), stacked to ``(G, ...)``.
         """
 
+    def soft_losses(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor | None:
+        """The loss of every row against what another model of the task puts out: ``(N, G, K), (N, G, K) -> (N, G)``.
+
+        None: this kind of task learns from labels only.
+        """
+        return None
+
 
 class Target(ABC):
     """A task with what it learned on the training split. Immutable."""

@@ -18,8 +18,9 @@ from polytask.training.listeners import TRACKERS, ProgressLines
 from polytask.training.loop import Job, train
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part, routed_outputs
+from polytask.training.recipe import Recipe
 from polytask.training.scores import Scores, TaskScores
-from polytask.training.trainer import Recipe, Trained, train_model
+from polytask.training.trainer import Trained, train_model
 
 __all__ = [
     "TRACKERS",

@@ -20,8 +20,9 @@ from polytask.nets.sharing.sharing import Sharing
 from polytask.tasks import TASKS
 from polytask.tasks.parents import check_parents
 from polytask.tasks.task import Task
+from polytask.training.distillation import Distillation
 from polytask.training.options import TrainingOptions
-from polytask.training.trainer import Recipe
+from polytask.training.recipe import Recipe
 
 Spec = str | Mapping[str, Any]
 """A name, or a mapping ``{"name": ..., field: value}``."""
@@ -50,6 +51,8 @@ class LearnerConfig:
         schema: SchemaOptions | Mapping[str, Any] | None = None,
         features: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        distillation: Distillation | Mapping[str, Any] | None = None,
+        init_from: str = "",
         seed: int | None = None,
         trusted: bool = True,
     ) -> LearnerConfig:
@@ -74,6 +77,8 @@ class LearnerConfig:
             METHODS.build(balancer, where="balancer", trusted=trusted),
             SAMPLERS.build(sampler, where="sampler", trusted=trusted),
             options if seed is None else replace(options, seed=seed),
+            None if distillation is None else _options(Distillation, distillation, "distillation"),
+            str(init_from),
         )
         return cls(built, recipe, _options(SchemaOptions, schema, "schema"), chosen, left_out)
 
@@ -81,6 +86,7 @@ class LearnerConfig:
     def from_json(cls, mapping: Mapping[str, Any], *, trusted: bool = True) -> LearnerConfig:
         """The configuration behind :meth:`to_json`."""
         known = {"tasks", "encoder", "sharing", "balancer", "sampler", "training", "schema", "features", "exclude"}
+        known |= {"distillation", "init_from"}
         for key in mapping:
             if key not in known:
                 raise ConfigError(f"unknown key {key!r}.", do=did_you_mean(str(key), known))
@@ -90,6 +96,9 @@ class LearnerConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; defaults are left out."""
+        recipe = self.recipe
+        taught = {} if recipe.distillation is None else {"distillation": changed_fields(recipe.distillation)}
+        started = {"init_from": recipe.init_from} if recipe.init_from else {}
         return {
             "tasks": [TASKS.config(task) for task in self.tasks],
             "encoder": ENCODERS.config(self.recipe.encoder),
@@ -100,6 +109,8 @@ class LearnerConfig:
             "schema": changed_fields(self.schema),
             "features": list(self.features),
             "exclude": list(self.exclude),
+            **taught,
+            **started,
         }
 
 
