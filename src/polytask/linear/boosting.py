@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from polytask.linear.arrays import Array, Codes
-from polytask.linear.histogram_tree import Bins, Slopes, Tree, TreeOptions, grow
+from polytask.linear.histogram_tree import Cells, Layout, Slopes, Tree, TreeOptions, grow
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Ensemble:
 
     def values(self, X: Array, codes: Codes) -> Array:
         """Predictions (N,) of rows for tasks; code T is an unseen task."""
-        binned = bin_rows(X, self.edges)
+        cells = find_cells(X, self.edges, layout_of(self.edges))
         out = self.start[codes]
         for tree in self.trees:
-            out = out + self.rate * tree.values[tree.leaves(binned), codes]
+            out = out + self.rate * tree.values[tree.leaves(cells), codes]
         return out
 
     def all_values(self, X: Array) -> Array:
         """Predictions (N, T) of every row for every task."""
-        binned = bin_rows(X, self.edges)
+        cells = find_cells(X, self.edges, layout_of(self.edges))
         out = np.tile(self.start, (len(X), 1))
         for tree in self.trees:
-            out += self.rate * tree.values[tree.leaves(binned)]
+            out += self.rate * tree.values[tree.leaves(cells)]
         return np.asarray(out[:, :-1])
 
 
@@ -47,7 +47,8 @@ def boost(
 ) -> Ensemble:  # fmt: skip
     """Newton boosting of the squared loss, or of the logistic loss with y in {-1, 1}."""
     edges = find_edges(X, options.bins)
-    binned = bin_rows(X, edges)
+    layout = layout_of(edges)
+    cells = find_cells(X, edges, layout)
     start = _start(codes, tasks, y, weight, options.pooling, logistic=logistic)
     value = start[codes]
     trees = []
@@ -57,9 +58,9 @@ def boost(
             residual, curvature = weight * ((y + 1) / 2 - chance), weight * np.maximum(chance * (1 - chance), 1e-12)
         else:
             residual, curvature = weight * (y - value), weight
-        tree = grow(Slopes(binned, codes, residual, curvature), tasks, options)
+        tree = grow(Slopes(cells, codes, residual, curvature), layout, tasks, options)
         trees.append(tree)
-        value = value + rate * tree.values[tree.leaves(binned), codes]
+        value = value + rate * tree.values[tree.leaves(cells), codes]
     return Ensemble(edges, start, tuple(trees), rate)
 
 
@@ -74,11 +75,16 @@ def find_edges(X: Array, bins: int) -> tuple[Array, ...]:
     return tuple(edges)
 
 
-def bin_rows(X: Array, edges: tuple[Array, ...]) -> Bins:
-    """The bin of every value (N, d)."""
-    out = np.empty(X.shape, dtype=np.uint8)
+def layout_of(edges: tuple[Array, ...]) -> Layout:
+    """Bins between the thresholds of every feature, rounded up to powers of two so that there are few sizes."""
+    return Layout.of(np.array([1 << len(thresholds).bit_length() for thresholds in edges]))
+
+
+def find_cells(X: Array, edges: tuple[Array, ...], layout: Layout) -> Cells:
+    """The cell of every value (N, d)."""
+    out = np.empty(X.shape, dtype=np.intp)
     for j, thresholds in enumerate(edges):
-        out[:, j] = np.searchsorted(thresholds, X[:, j], side="left")
+        out[:, j] = layout.first[j] + np.searchsorted(thresholds, X[:, j], side="left")
     return out
 
 
