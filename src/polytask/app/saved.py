@@ -11,6 +11,7 @@ import polars as pl
 
 from polytask.errors import DataError, RunError, did_you_mean
 from polytask.record.folder import write_file
+from polytask.training.artefact import artefact_in
 
 MODEL = "model"
 
@@ -26,8 +27,7 @@ WRITERS: dict[str, Callable[[pl.DataFrame, io.BytesIO], object]] = {
 
 def model_in(folder: Path) -> Path:
     """The artefact: the folder itself, or ``model/`` in a run folder."""
-    inside = folder / MODEL
-    return inside if inside.is_dir() else folder
+    return artefact_in(folder)
 
 
 @contextmanager

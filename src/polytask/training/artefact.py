@@ -124,6 +124,12 @@ def write_artefact(artefact: Artefact, folder: Path, *, auxiliary: bool = False,
     return folder
 
 
+def artefact_in(folder: Path) -> Path:
+    """The artefact: the folder itself, or ``model/`` in a run folder."""
+    inside = folder / "model"
+    return inside if inside.is_dir() else folder
+
+
 def read_artefact(folder: Path, *, trust: bool = False) -> Artefact:
     """Read the folder.
 

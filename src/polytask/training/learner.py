@@ -25,8 +25,9 @@ from polytask.nets.sharing.sharing import Sharing
 from polytask.record.folder import RunFolder, refuse_existing
 from polytask.record.run import EpochRecord
 from polytask.tasks.task import Target, Task
-from polytask.training.artefact import Artefact, read_artefact, write_artefact
+from polytask.training.artefact import Artefact, artefact_in, read_artefact, write_artefact
 from polytask.training.config import LearnerConfig, Spec
+from polytask.training.distillation import Distillation
 from polytask.training.events import Listener
 from polytask.training.listeners.run_files import RunFiles
 from polytask.training.options import TrainingOptions
@@ -75,6 +76,8 @@ class Learner:
     :param schema: how columns become numbers.
     :param features: the only columns to learn from; default: all but targets and ``exclude``.
     :param exclude: columns that are no features: identifiers, and whatever would not be known at prediction.
+    :param distillation: learn from teachers too, such as models of the single tasks.
+    :param init_from: folder of a saved model to start from: its schema is taken over, and its weights where they fit.
     :param seed: overrides ``training.seed``.
 
     >>> from polytask.tasks import Binary
@@ -96,6 +99,8 @@ class Learner:
         schema: SchemaOptions | Mapping[str, Any] | None = None,
         features: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        distillation: Distillation | Mapping[str, Any] | None = None,
+        init_from: str | Path = "",
         seed: int | None = None,
     ) -> None:
         self.config = LearnerConfig.build(
@@ -108,6 +113,8 @@ class Learner:
             schema=schema,
             features=features,
             exclude=exclude,
+            distillation=distillation,
+            init_from=str(init_from),
             seed=seed,
         )
         self._fitted: Fitted | None = None
@@ -259,12 +266,12 @@ class Learner:
     def _prepare(
         self, frames: Mapping[str, Frame], validation: Mapping[str, Frame] | None, storage: Path | None
     ) -> Prepared:
-        options = self.config.recipe.options
+        options, start = self.config.recipe.options, self.config.recipe.init_from
         return prepare(
             self.config.tasks,
             frames,
             validation,
-            self.config.schema,
+            read_artefact(artefact_in(Path(start))).schema if start else self.config.schema,
             exclude=self.config.exclude,
             features=self.config.features,
             fraction=options.validation_fraction,

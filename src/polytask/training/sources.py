@@ -99,7 +99,7 @@ def prepare(
     tasks: Sequence[Task],
     frames: Mapping[str, Frame],
     validation: Mapping[str, Frame] | None,
-    options: SchemaOptions,
+    options: SchemaOptions | Schema,
     *,
     exclude: Sequence[str] = (),
     features: Sequence[str] = (),
@@ -109,6 +109,7 @@ def prepare(
 ) -> Prepared:
     """Fit schema and targets on the training rows only, and encode everything.
 
+    :param options: of the schema; or a schema that was fitted before.
     :param fraction: share of the rows of every source that is set aside when ``validation`` is None.
     :param storage: folder for memory-mapped arrays; None: in memory.
     :raises DataError: a target column that no source has, or what schema and targets refuse.
@@ -120,12 +121,11 @@ def prepare(
     _check_every_source_labels(tasks, frames)
     labels = {column for task in tasks for column in task.columns}
     everywhere = {name for frame in frames.values() for name in names_of(frame)}
-    schema = Schema.fit(
-        seen,
-        exclude=[*sorted(labels & everywhere), *(column for column in exclude if column not in labels)],
-        features=features,
-        options=options,
-    )
+    if isinstance(options, Schema):
+        schema = options
+    else:
+        left_out = [*sorted(labels & everywhere), *(column for column in exclude if column not in labels)]
+        schema = Schema.fit(seen, exclude=left_out, features=features, options=options)
     for frame in seen.values():
         check_leakage(frame, schema.names, labels)
     table = Table.encode(frames, schema, targets, None if storage is None else storage / "train")

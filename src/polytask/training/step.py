@@ -20,6 +20,8 @@ from polytask.batch import Batch, TaskLosses
 from polytask.errors import ConfigError
 from polytask.nets.model import Model, Outputs
 from polytask.tasks.task import labelled
+from polytask.training.bilevel.steps import BilevelSteps
+from polytask.training.distillation import Teachers
 from polytask.training.options import TrainingOptions, lr_factor
 from polytask.training.ranks import average_gradients, sum_over_ranks, with_value
 from polytask.training.tally import GradientTally, Tally
@@ -52,7 +54,8 @@ class Stepper:
     :param task_weights: task -> ``task.weight``. The balancer sees losses without it; their gradients carry it, so no
         balancer can undo it.
     :param tally: where losses and weights are summed over the epoch.
-    :param total: optimizer steps of the whole run, for the learning-rate schedule.
+    :param total: optimizer steps of the whole run, for the learning-rate schedule and the annealing of teachers.
+    :param teachers: whom the model imitates beside its labels.
     """
 
     def __init__(
@@ -60,12 +63,13 @@ class Stepper:
         fabric: Fabric,
         model: Model,
         optimizer: Optimizer,
-        balancer: Balancer,
+        balancer: Balancer | BilevelSteps,
         *,
         task_weights: Sequence[float],
         tally: Tally,
         options: TrainingOptions,
         total: int,
+        teachers: Teachers | None = None,
     ) -> None:
         self.fabric = fabric
         self.model = model
@@ -75,6 +79,8 @@ class Stepper:
         self.gradients = GradientTally(tally.tasks, fabric.device)
         self.options = options
         self.total = total
+        self.teachers = teachers
+        self._taught = 0.0
         wrapped = fabric.setup_optimizers(optimizer)
         self._steps = wrapped[0] if isinstance(wrapped, tuple) else wrapped
         self._weights = torch.tensor(list(task_weights), device=fabric.device)
@@ -87,7 +93,7 @@ class Stepper:
         world = fabric.world_size
         self._ranks = Ranks(world, lambda tensor: sum_over_ranks(fabric, tensor) / world) if world > 1 else None
         self.kpi: Mapping[str, float] = {}
-        self._looks_again = balancer.rows is not None or balancer.pairs_batches
+        self._looks_again = isinstance(balancer, Balancer) and (balancer.rows is not None or balancer.pairs_batches)
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
     def __call__(self, batches: Sequence[Batch], step: int) -> StepResult:
@@ -97,6 +103,8 @@ class Stepper:
         """
         if self._is_scheduled:
             self.set_lr(self.options.lr * lr_factor(step, self.total, self.options))
+        if self.teachers is not None:
+            self._taught = self.teachers.how.share(step, self.total)
         own = [batch.to(self.fabric.device) for batch in batches] if self._moves else batches
         totals = self._labelled_rows(own) if len(own) > 1 else None
         done = [self._backward(batch, totals, 1 / len(own)) for batch in own]
@@ -137,17 +145,19 @@ class Stepper:
         penalty = self.model.sharing.penalty(outputs.representation, batch.targets)
         if penalty is not None:  # it belongs to the way of sharing, not to a task: nobody balances it
             self.fabric.backward(penalty * share, retain_graph=True)
-        features = self._features(outputs)
-        record = self.balancer.backward(
-            losses,
-            self._shared,
-            features=features,
-            backward=self.fabric.backward,
-            kpi=self.kpi or None,
-            forward=lambda rows: self._again(batch.take(rows), losses, totals, bad),
-            labelled=self._mask(batch) if self._looks_again else None,
-            ranks=self._ranks,
-        )
+        if isinstance(self.balancer, BilevelSteps):
+            record = self.balancer.backward(losses, batch, self.fabric.backward)
+        else:
+            record = self.balancer.backward(
+                losses,
+                self._shared,
+                features=self._features(outputs),
+                backward=self.fabric.backward,
+                kpi=self.kpi or None,
+                forward=lambda rows: self._again(batch.take(rows), losses, totals, bad),
+                labelled=self._mask(batch) if self._looks_again else None,
+                ranks=self._ranks,
+            )
         if record.gramian is not None:
             self.gradients.add(record, self.tally.index(losses.names))
         return StepResult(TaskLosses(losses.names, record.loss_values, losses.counts), record.weight_values, bad)
@@ -171,7 +181,7 @@ class Stepper:
 
     def _features(self, outputs: Outputs) -> Tensor | None:
         """The tensor that all heads read, where the balancer compares tasks there."""
-        if self.balancer.on != "features":
+        if isinstance(self.balancer, BilevelSteps) or self.balancer.on != "features":
             return None
         if not outputs.representation.is_common:
             raise ConfigError(
@@ -186,7 +196,7 @@ class Stepper:
         with torch.no_grad(), self.fabric.autocast():
             outputs = self.model(batch.inputs)
         losses, bad = self._losses(outputs, batch, None, result.bad)
-        if not bad:
+        if not bad and isinstance(self.balancer, Balancer):
             self.balancer.look_back(TaskLosses(losses.names, losses.values.detach(), losses.counts))
 
     def _losses(
@@ -198,6 +208,8 @@ class Stepper:
         ``weight * sum over own rows / labelled rows of the whole step``, times the number of ranks.
         """
         sums, counts = self.model.loss_sums(outputs, batch.targets, skip)
+        if self.teachers is not None:
+            sums = self.teachers.mixed(sums, self.model, outputs, batch, self._taught)
         world = self.fabric.world_size
         joint, rows = sums, counts
         if world > 1:

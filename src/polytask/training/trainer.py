@@ -6,25 +6,28 @@ import atexit
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from polytask.balancing.balancer import Balancer
-from polytask.balancing.contract import Method, Need
+from polytask.balancing.methods.equal import Equal
 from polytask.batch import InputSpec
 from polytask.data.batches import Batches
 from polytask.data.sampling.sampler import Sampler
 from polytask.data.table import Table
 from polytask.errors import ConfigError
 from polytask.nets.model import Model
+from polytask.nets.sharing.hard import Hard
 from polytask.record.run import EpochRecord
-from polytask.tasks.task import Target
+from polytask.tasks.task import Target, labelled
+from polytask.training.balance import balance, judge_of
 from polytask.training.checkpoint import load_checkpoint, save_checkpoint
 from polytask.training.events import Event, Listener, LossSkipped, RunFinished, RunStopped
 from polytask.training.loop import Job, Save, train
@@ -34,13 +37,12 @@ from polytask.training.parts import Part
 from polytask.training.progress import Progress
 from polytask.training.recipe import Recipe
 from polytask.training.selection import Selection, first_settled
+from polytask.training.starting import saved_state, start_from
 from polytask.training.step import Stepper
 from polytask.training.tally import Tally
+from polytask.training.teachers import teachers_of
 from polytask.training.threads import thread_count, threads
 from polytask.training.validation import Validator
-
-JUDGED = 2048
-"""Training rows that say how well the tasks are solved, for balancers that ask."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def train_model(
     listeners: Sequence[Listener] = (),
     run: Path | None = None,
     fabric: Fabric | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    frozen: bool = False,
 ) -> Trained:
     """Train one model on encoded rows. The same arguments give the same weights, bit for bit on a CPU.
 
@@ -94,6 +98,9 @@ def train_model(
     :param listeners: called with every event, in the first process only.
     :param run: folder for checkpoints; if it holds one, training goes on from there.
     :param fabric: default: :func:`launch` of the options.
+    :param start: weights to start from where they fit, under the keys of ``Model.task_state``; default: those of the
+        model that the recipe names, or fresh ones.
+    :param frozen: leave what the tasks share as it is, and learn what belongs to single tasks.
     :raises polytask.errors.TrainingError: a loss was not finite too often in a row.
     """
     options, seed = recipe.options, recipe.options.seed if seed is None else seed
@@ -104,27 +111,45 @@ def train_model(
         inside.enter_context(_own_randomness(seed, fabric))
         units = loss_units(train_table, targets, normalise=options.normalise_losses)
         model = Model(spec, targets, recipe.encoder, recipe.sharing, units)
+        if recipe.init_from or start is not None:
+            start_from(model, saved_state(recipe.init_from, targets) if start is None else start, where="init_from")
+        for parameter in model.shared_parameters() if frozen else ():
+            parameter.requires_grad_(False)
+        alone = partial(_alone, table=train_table, spec=spec, recipe=recipe, validation=held_out, seed=seed)
+        teachers = teachers_of(recipe.distillation, targets, spec, partial(alone, fabric=fabric))
         inside.enter_context(threads(options.threads or thread_count(model, options.batch_size)))
         fabric.to_device(model)
+        if teachers is not None:
+            fabric.to_device(teachers)
+        optimizer = build_optimizer(model, options, fabric.device)
+        balancer, train_table = balance(recipe, model, optimizer, train_table, targets, seed=seed, fabric=fabric)
         batches = _batches(train_table, recipe.sampler, options, seed, fabric)
         total = math.ceil(batches.steps / options.accumulate) * options.epochs
         stepper = Stepper(
             fabric,
             model,
-            build_optimizer(model, options, fabric.device),
-            _balancer(recipe.balancer, model.tasks, seed, options),
+            optimizer,
+            balancer,
             task_weights=[target.task.weight for target in targets],
             tally=Tally(model.tasks, fabric.device),
             options=options,
             total=min(total, options.max_steps or total),
+            teachers=teachers,
         )
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
         progress = _begin(run, stepper, targets, seed, recipe.sharing.settled)
         validator = Validator(held_out, targets, units, options.select_by)
-        judge = _judge(recipe.balancer, stepper, train_table, targets, seed)
+        judge = judge_of(recipe.balancer, model, fabric, train_table, targets, seed=seed)
         job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress), judge)
         finished = _listen(train(job), listeners if fabric.is_global_zero else ())
         return _trained(model, targets, recipe, progress, finished)
+
+
+def _alone(target: Target, table: Table, spec: InputSpec, recipe: Recipe, **options: Any) -> Model:
+    """A model of one task, trained on the rows that carry its label."""
+    rows = labelled(table.labels(target.task.name)).nonzero()[:, 0]
+    single = replace(recipe, sharing=Hard(), balancer=Equal(), distillation=None)
+    return train_model(table.take(rows), spec, [target], single, **options).model
 
 
 def launch(options: TrainingOptions) -> Fabric:
@@ -162,19 +187,6 @@ def _balancer(method: Method, tasks: tuple[str, ...], seed: int, options: Traini
     every, on = options.balance_every, options.balance_on
     rows = None if options.balance_rows == 1 or method.needs is Need.LOSSES else options.balance_rows
     return Balancer(method, tasks=tasks, seed=seed, every=every, on=on, rows=rows)
-
-
-def _judge(
-    method: Method, stepper: Stepper, table: Table, targets: Sequence[Target], seed: int
-) -> Callable[[], dict[str, float]] | None:
-    """How well each task is solved on some training rows: ``exp(-error / error of the constant predictor)``."""
-    if not method.reads_kpi:
-        return None
-    rows = torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))[:JUDGED].sort().values
-    scorer = Validator(table.take(rows), targets, dict.fromkeys(stepper.model.tasks, 1.0), "metric")
-    return lambda: {
-        name: math.exp(min(gain, 1.0) - 1.0) for name, gain in scorer(stepper.model, stepper.fabric).gains.items()
-    }
 
 
 def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:
