@@ -39,8 +39,9 @@ CATALOGUES: dict[str, Catalogue[Any]] = {
 
 
 @pytest.fixture
-def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], type]:
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], type]]:
     """Does what the page says: write the file, add the line."""
+    lines = contextlib.ExitStack()
 
     def add(place: str) -> type:
         name = place.rsplit("/", 1)[1]
@@ -49,10 +50,11 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], t
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.delitem(sys.modules, module, raising=False)
         found: type = getattr(importlib.import_module(module), LINES[name])
-        monkeypatch.setitem(CATALOGUES[place]._variants, name, found)
+        lines.enter_context(CATALOGUES[place].with_(**{name: found}))
         return found
 
-    return add
+    with lines:
+        yield add
 
 
 @pytest.fixture

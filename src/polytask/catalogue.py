@@ -11,7 +11,9 @@ import dataclasses
 import importlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -58,7 +60,34 @@ class Catalogue(Generic[V]):
         self.noun = noun
         self.base = base
         self.key = key
-        self._variants = dict(variants)
+        self._variants: MutableMapping[str, type[V]] = dict(variants)
+
+    def __or__(self, other: Catalogue[V]) -> Catalogue[V]:
+        """The variants of this catalogue and of another, under the noun of this one. It sees what either is given."""
+        both: Catalogue[V] = Catalogue(self.noun, self.base, {}, key=self.key)
+        both._variants = ChainMap(other._variants, self._variants)  # which walks from the last to the first
+        return both
+
+    @contextmanager
+    def with_(self, **variants: type[V]) -> Iterator[Catalogue[V]]:
+        """The catalogue with more variants, inside a ``with`` block: for tests of variants of your own.
+
+        >>> from dataclasses import dataclass
+        >>> animals: Catalogue[object] = Catalogue("animal", object, {})
+        >>> with animals.with_(dog=dataclass(type("Dog", (), {}))):
+        ...     list(animals)
+        ['dog']
+        >>> list(animals)
+        []
+        """
+        before = {name: self._variants[name] for name in variants if name in self._variants}
+        self._variants.update(variants)
+        try:
+            yield self
+        finally:
+            for name in variants:
+                del self._variants[name]
+            self._variants.update(before)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._variants)

@@ -341,4 +341,4 @@ def test_a_model_of_the_house_with_a_sparse_table(sparse):
 
 def test_the_catalogue_lists_the_folder():
     folder = {path.stem for path in Path(bilevel.__file__).parent.glob("*.py")}
-    assert folder - {"__init__", "contract", "problem", "balancer"} == set(BILEVEL)
+    assert folder - {"__init__", "contract", "problem", "balancer", "steps"} == set(BILEVEL)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polytask.balancing.methods import METHODS
 from polytask.catalogue import Catalogue, changed_fields
 from polytask.data.options import SchemaOptions
 from polytask.data.sampling import SAMPLERS
@@ -25,6 +24,7 @@ from polytask.studies.contenders import BOOSTING, EQUAL, MATCHED, MULTI, SINGLE
 from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
 from polytask.tasks.task import Task
+from polytask.training.balancers import BALANCERS
 from polytask.training.config import LearnerConfig
 from polytask.training.recipe import Recipe
 
@@ -126,7 +126,7 @@ class Config:
 VARIANTS: dict[str, tuple[Catalogue[Any], str]] = {
     "encoder": (ENCODERS, "mlp"),
     "sharing": (SHARING, "hard"),
-    "balancer": (METHODS, "equal"),
+    "balancer": (BALANCERS, "equal"),
     "sampler": (SAMPLERS, "proportional"),
 }
 """The keys that name a variant: its catalogue and the default."""

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from polytask.balancing.methods import METHODS
 from polytask.catalogue import Catalogue, default_of
 from polytask.data.sampling import SAMPLERS
 from polytask.data.splits import SPLITS
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
 from polytask.tasks import TASKS
+from polytask.training.balancers import BALANCERS
 
 CATALOGUES: dict[str, Catalogue[Any]] = {
     "tasks": TASKS,
     "encoders": ENCODERS,
     "sharing": SHARING,
-    "balancers": METHODS,
+    "balancers": BALANCERS,
     "samplers": SAMPLERS,
     "splits": SPLITS,
 }

@@ -304,6 +304,12 @@ CHOICES = {"on": ("parameters", "features"), "normalise": scaling.KNOWN, "engine
 
 def _check_options(method: Method, every: int, rows: float | None, chosen: Mapping[str, str]) -> None:
     """Options that cannot be, alone or with this method."""
+    if method.needs is Need.BILEVEL:
+        raise ConfigError(
+            f"{type(method).__name__} looks at losses of other rows at other parameters, which no backward pass shows.",
+            where="balancer",
+            do="Use it in a Learner, or BilevelBalancer of polytask.training.bilevel in a loop of your own.",
+        )
     check_share(rows)
     if every < 1:
         raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")

@@ -36,6 +36,8 @@ class Need(IntEnum):
     """``(T, T)``: inner products of the task gradients on the shared parameters."""
     JACOBIAN = 2
     """``(T, P)``: the task gradients themselves."""
+    BILEVEL = 3
+    """Losses of other rows at other parameters: steps of their own in ``polytask.training``, and no ``Balancer``."""
 
 
 class Law(Enum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from polytask.balancing import METHODS
 from polytask.balancing.methods.equal import Equal
 from polytask.errors import ConfigError
 from polytask.nets.sharing import SHARING
@@ -16,6 +15,7 @@ from polytask.studies.network import Network
 from polytask.studies.options import CompareOptions
 from polytask.studies.trainer import Contender
 from polytask.tasks.task import Task
+from polytask.training.balancers import BALANCERS
 from polytask.training.recipe import Recipe
 
 SINGLE, MATCHED, EQUAL, MULTI, BOOSTING = "single", "matched", "equal", "multi", "boosting"
@@ -86,7 +86,7 @@ def line_up(
 def _weights(recipe: Recipe) -> str:
     """Balancer and way of sharing in a few words."""
     sharing = SHARING.name_of(recipe.sharing)
-    return f"{METHODS.name_of(recipe.balancer)} weights" + ("" if sharing == "hard" else f", {sharing}")
+    return f"{BALANCERS.name_of(recipe.balancer)} weights" + ("" if sharing == "hard" else f", {sharing}")
 
 
 def _difference(recipe: Recipe, reference: Recipe) -> str:

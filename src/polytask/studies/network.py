@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from polytask.balancing import METHODS
 from polytask.batch import Inputs
 from polytask.catalogue import changed_fields
 from polytask.data import SAMPLERS
@@ -21,6 +20,7 @@ from polytask.studies.memory import step_bytes
 from polytask.studies.problem import Part, Problem
 from polytask.studies.trainer import Fitted, Trainer
 from polytask.tasks.task import Array, labelled
+from polytask.training.balancers import BALANCERS
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part as Trunk
 from polytask.training.recipe import Recipe
@@ -45,7 +45,7 @@ class Network(Trainer):
         return {
             "encoder": ENCODERS.config(self.recipe.encoder),
             "sharing": SHARING.config(self.recipe.sharing),
-            "balancer": METHODS.config(self.recipe.balancer),
+            "balancer": BALANCERS.config(self.recipe.balancer),
             "sampler": SAMPLERS.config(self.recipe.sampler),
             "training": changed_fields(self.recipe.options),
         }

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from polytask.balancing.contract import Method
-from polytask.balancing.methods import METHODS
 from polytask.catalogue import changed_fields, make
 from polytask.data.options import SchemaOptions
 from polytask.data.sampling import SAMPLERS
@@ -20,6 +19,7 @@ from polytask.nets.sharing.sharing import Sharing
 from polytask.tasks import TASKS
 from polytask.tasks.parents import check_parents
 from polytask.tasks.task import Task
+from polytask.training.balancers import BALANCERS
 from polytask.training.distillation import Distillation
 from polytask.training.options import TrainingOptions
 from polytask.training.recipe import Recipe
@@ -74,7 +74,7 @@ class LearnerConfig:
         recipe = Recipe(
             ENCODERS.build(encoder, where="encoder", trusted=trusted),
             SHARING.build(sharing, where="sharing", trusted=trusted),
-            METHODS.build(balancer, where="balancer", trusted=trusted),
+            BALANCERS.build(balancer, where="balancer", trusted=trusted),
             SAMPLERS.build(sampler, where="sampler", trusted=trusted),
             options if seed is None else replace(options, seed=seed),
             None if distillation is None else _options(Distillation, distillation, "distillation"),
@@ -103,7 +103,7 @@ class LearnerConfig:
             "tasks": [TASKS.config(task) for task in self.tasks],
             "encoder": ENCODERS.config(self.recipe.encoder),
             "sharing": SHARING.config(self.recipe.sharing),
-            "balancer": METHODS.config(self.recipe.balancer),
+            "balancer": BALANCERS.config(self.recipe.balancer),
             "sampler": SAMPLERS.config(self.recipe.sampler),
             "training": {"seed": self.recipe.options.seed} | changed_fields(self.recipe.options),
             "schema": changed_fields(self.schema),

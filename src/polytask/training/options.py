@@ -60,6 +60,9 @@ class TrainingOptions:
         smaller forward pass; the update uses all rows. They are drawn at random, with this share of every task's
         labelled rows. 1: all rows, without a second pass. A quarter is about as good (``docs/engine.md``). For methods
         that answer with weights; those on losses do not look at it.
+    :param balance_fraction: share of the training rows that balancers which learn weights from rows of their own
+        (``auto_lambda``, ``moml``) take out of training, drawn by the seed. They are not the validation rows, which
+        choose checkpoints. All other balancers leave it alone.
 
     *Machine*
 
@@ -95,6 +98,7 @@ class TrainingOptions:
     balance_every: int = 1
     balance_on: Literal["parameters", "features"] = "parameters"
     balance_rows: float = 1.0
+    balance_fraction: float = 0.2
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
@@ -116,6 +120,7 @@ class TrainingOptions:
         self._require("clip_norm", self.clip_norm is None or 0 < self.clip_norm < math.inf, "a number above 0, or null")
         self._require("validation_fraction", 0 <= self.validation_fraction < 1, "a share in [0, 1)")
         self._require("balance_rows", 0 < self.balance_rows <= 1, "a share in (0, 1]")
+        self._require("balance_fraction", 0 < self.balance_fraction < 1, "a share in (0, 1)")
         self._require("patience", self.patience >= 0, "a whole number of at least 0")
         self._require("devices", self.devices == "auto" or int(self.devices) >= 1, "a number of devices, or 'auto'")
         for name, known in CHOICES.items():

@@ -6,7 +6,7 @@ import atexit
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -181,12 +181,6 @@ def loss_units(table: Table, targets: Sequence[Target], *, normalise: bool = Tru
         return {target.task.name: 1.0 for target in targets}
     sizes = {t.task.name: abs(t.reference_loss(table.labels(t.task.name))) for t in targets}
     return {name: size if math.isfinite(size) and size > 1e-8 else 1.0 for name, size in sizes.items()}
-
-
-def _balancer(method: Method, tasks: tuple[str, ...], seed: int, options: TrainingOptions) -> Balancer:
-    every, on = options.balance_every, options.balance_on
-    rows = None if options.balance_rows == 1 or method.needs is Need.LOSSES else options.balance_rows
-    return Balancer(method, tasks=tasks, seed=seed, every=every, on=on, rows=rows)
 
 
 def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:

@@ -3,18 +3,20 @@
 :data:`BILEVEL` lists the methods, :class:`BilevelBalancer` runs one in anyone's loop.
 """
 
+from polytask.balancing.contract import Method
 from polytask.catalogue import Catalogue
 from polytask.training.bilevel.auto_lambda import AutoLambda
 from polytask.training.bilevel.balancer import BilevelBalancer, primary_tasks
 from polytask.training.bilevel.contract import Bilevel
 from polytask.training.bilevel.moml import MOML
 from polytask.training.bilevel.problem import Problem
+from polytask.training.bilevel.steps import BilevelSteps
 
-__all__ = ["BILEVEL", "MOML", "AutoLambda", "Bilevel", "BilevelBalancer", "Problem", "primary_tasks"]
+__all__ = ["BILEVEL", "MOML", "AutoLambda", "Bilevel", "BilevelBalancer", "BilevelSteps", "Problem", "primary_tasks"]
 
-BILEVEL: Catalogue[Bilevel] = Catalogue(
+BILEVEL: Catalogue[Method] = Catalogue(
     "bilevel method",
-    Bilevel,  # type: ignore[type-abstract]  # only subclass checks are made with it
+    Bilevel,
     {
         "auto_lambda": AutoLambda,
         "moml": MOML,

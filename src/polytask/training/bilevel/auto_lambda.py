@@ -44,6 +44,7 @@ class AutoLambda(Bilevel):
     """
 
     paper = Paper("Liu, James, Davison, Johns", "Auto-Lambda: Disentangling Dynamic Task Relationships", "TMLR", 2022)
+    passes = "3, and 4 forward"
 
     lr: float = 1e-4
     start: float = 0.1

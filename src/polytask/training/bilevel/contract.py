@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from polytask.balancing.contract import State
+from polytask.balancing.contract import Method, Need, State
 from polytask.balancing.losses import Given
 from polytask.catalogue import Paper
 from polytask.training.bilevel.problem import Problem
 
 
-class Bilevel(ABC):
+class Bilevel(Method):
     """What every bilevel method has. Hyperparameters are dataclass fields; memory is a value.
 
     The outer problem is to choose weights so that the parameters after one step on the weighted training losses have
     low validation losses; the inner problem is that step.
     """
 
+    needs = Need.BILEVEL
     paper: ClassVar[Paper]
-
-    @abstractmethod
-    def init(self, tasks: tuple[str, ...], like: Tensor) -> State:
-        """The memory before the first step: tensors ``(T,)`` with the dtype and device of ``like``."""
+    passes: ClassVar[str]
+    """What a step costs, in words: backward passes for T tasks."""
 
     @abstractmethod
     def weigh(self, train: Given, problem: Problem[Any], state: State) -> tuple[Tensor, State]:

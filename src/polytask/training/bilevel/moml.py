@@ -42,6 +42,7 @@ class MOML(Bilevel):
     """
 
     paper = Paper("Ye, Lin, Yue, Guo, Xiao, Zhang", "Multi-Objective Meta Learning", "NeurIPS", 2021)
+    passes = "2T + 1"
 
     lr: float = 1e-3
     inner_lr: float = 1e-4
