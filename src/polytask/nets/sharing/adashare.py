@@ -19,7 +19,7 @@ from polytask.nets.sharing.conditioned import PerTask
 from polytask.nets.sharing.parted import PartedShared
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.sharing.straight_through import gumbel_softmax, one_hot
-from polytask.nets.sharing.task_trunk import TaskTrunk, common_parts
+from polytask.nets.sharing.task_trunk import TaskTrunk, common_parts, common_state
 from polytask.nets.stacked import repeated
 from polytask.tasks.task import Target
 
@@ -134,6 +134,10 @@ class AdaShareShared(PartedShared):
     def common(self) -> Mapping[str, nn.Module]:
         """The trunk."""
         return common_parts(self.stem, self.trunk)
+
+    def common_state(self) -> dict[str, Tensor]:
+        """The trunk, named as in hard sharing."""
+        return common_state(self.stem, self.trunk)
 
     def own(self) -> Mapping[str, nn.Module]:
         """The policies, and the tasks' running statistics."""

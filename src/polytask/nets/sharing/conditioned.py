@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from polytask.batch import Features, Inputs
 from polytask.nets.encoders.encoder import Stages
-from polytask.nets.sharing.parted import PartedShared
+from polytask.nets.sharing.parted import PartedShared, named_state
 from polytask.nets.sharing.sharing import Representation
-from polytask.nets.sharing.task_trunk import TaskTrunk, common_parts
+from polytask.nets.sharing.task_trunk import TaskTrunk, common_parts, common_state
 from polytask.nets.stacked import repeated
 
 
@@ -60,6 +60,10 @@ class Conditioned(PartedShared):
     def common(self) -> Mapping[str, nn.Module]:
         """The trunk."""
         return {**common_parts(self.stem, self.trunk), **self.condition.common()}
+
+    def common_state(self) -> dict[str, Tensor]:
+        """The trunk, named as in hard sharing."""
+        return common_state(self.stem, self.trunk) | named_state(self.condition.common())
 
     def own(self) -> Mapping[str, nn.Module]:
         """The tasks' conditions, and their running statistics."""

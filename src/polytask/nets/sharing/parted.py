@@ -41,11 +41,15 @@ class PartedShared(Shared):
     def task_state(self, task: str | None) -> dict[str, Tensor]:
         """Weights and buffers by name; slices of :meth:`reached` carry the name of their task."""
         if task is not None:
-            return {key: self._slice(value, task) for key, value in _state(self.own()).items()}
-        reached = _state(self.reached()).items()
-        return _state(self.common()) | {
+            return {key: self._slice(value, task) for key, value in named_state(self.own()).items()}
+        reached = named_state(self.reached()).items()
+        return self.common_state() | {
             f"of.{name}.{key}": self._slice(value, name) for name in self.tasks for key, value in reached
         }
+
+    def common_state(self) -> dict[str, Tensor]:
+        """Weights and buffers of :meth:`common` by name."""
+        return named_state(self.common())
 
     def positions(self, tasks: Sequence[str] | None) -> list[int]:
         """Places of tasks among all tasks; default: all places."""
@@ -57,5 +61,6 @@ class PartedShared(Shared):
         return stacked[first : first + per_task]
 
 
-def _state(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def named_state(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Weights and buffers of modules, each under the name of its module."""
     return {f"{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from polytask.batch import Features
 from polytask.nets.encoders.encoder import Stages
 from polytask.nets.sharing.experts import features_of, tensor_of
-from polytask.nets.stacked import Stack
+from polytask.nets.stacked import Stack, as_stack
 
 Change: TypeAlias = Callable[[int, Tensor, Sequence[int]], Tensor]
 """``change(place, matrix, positions)``: the matrices ``(G, O, I)`` of tasks from the matrix of all, ``(1, O, I)``."""
@@ -43,6 +43,18 @@ class TaskTrunk(nn.Module):
         """The shapes ``(O, I)`` of the matrices, in the order of places; a convolution has I * H * W columns."""
         flat = [dict(self.parts[i].named_parameters())[name].flatten(2) for i, name in self.places]
         return [(weight.shape[1], weight.shape[2]) for weight in flat]
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and buffers under the names that they have in the stages of hard sharing, sharing memory with them.
+
+        So the weights of a trunk that was trained by itself fit here.
+        """
+        names = [*(f"blocks.{i}" for i in range(self.blocks)), "pool"]
+        return {
+            f"{name}.{key.removeprefix('copies.').removeprefix('base.')}": value
+            for name, part in zip(names, self.parts, strict=True)
+            for key, value in as_stack(part).copy_state(0).items()
+        }
 
     def step(self, block: int, features: Features, positions: Sequence[int], change: Change | None = None) -> Features:
         """One block for tasks at G positions: ``(G, N, ...) -> (G, N, ...)``."""
@@ -82,3 +94,8 @@ class Statistics(nn.Module):
 def common_parts(stem: nn.Module, trunk: TaskTrunk) -> Mapping[str, nn.Module]:
     """What serves all tasks: the stem and the trunk."""
     return {"stem": stem, "parts": trunk.parts}
+
+
+def common_state(stem: nn.Module, trunk: TaskTrunk) -> dict[str, Tensor]:
+    """Weights and buffers of stem and trunk, named as those of hard sharing."""
+    return {f"stem.{key}": value for key, value in stem.state_dict().items()} | trunk.state()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from polytask.batch import Features, Inputs, Targets
 from polytask.nets.sharing.parted import PartedShared
 from polytask.nets.sharing.sharing import Representation
-from polytask.nets.sharing.task_trunk import TaskTrunk, common_parts
+from polytask.nets.sharing.task_trunk import TaskTrunk, common_parts, common_state
 from polytask.nets.stacked import repeated
 
 
@@ -82,6 +82,10 @@ class Varied(PartedShared):
     def common(self) -> Mapping[str, nn.Module]:
         """The trunk."""
         return common_parts(self.stem, self.trunk)
+
+    def common_state(self) -> dict[str, Tensor]:
+        """The trunk, named as in hard sharing."""
+        return common_state(self.stem, self.trunk)
 
     def own(self) -> Mapping[str, nn.Module]:
         """What the tasks vary, and their running statistics."""
