@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 import torch
 
-from polytask.balancing.methods import METHODS
 from polytask.data.sampling import SAMPLERS
 from polytask.data.schema import Schema
 from polytask.data.table import Table
 from polytask.nets.encoders import MLP
 from polytask.nets.sharing import Hard
 from polytask.tasks import Binary, Regression
+from polytask.training.balancers import BALANCERS
 from polytask.training.options import TrainingOptions
 from polytask.training.recipe import Recipe
 from polytask.training.trainer import train_model
@@ -72,7 +72,7 @@ class World:
         recipe = Recipe(
             encoder or MLP(width=16, dropout=0.1),
             sharing or Hard(),
-            METHODS.build(balancer),
+            BALANCERS.build(balancer),
             SAMPLERS.build("proportional"),
             TrainingOptions(**{"epochs": 3, "batch_size": 64} | options),
         )

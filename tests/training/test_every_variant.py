@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from polytask.balancing.methods import METHODS
 from polytask.data.sampling import SAMPLERS
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
 from polytask.tasks import TASKS
+from polytask.training.balancers import BALANCERS
 from polytask.training.learner import Learner, load
 
 ROWS = 240
@@ -20,7 +20,7 @@ CHOICES = [
     for key, catalogue in (
         ("encoder", ENCODERS),
         ("sharing", SHARING),
-        ("balancer", METHODS),
+        ("balancer", BALANCERS),
         ("sampler", SAMPLERS),
     )
     for name in catalogue

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from polytask.balancing.contract import Method, Need
 from polytask.catalogue import Catalogue, default_of
 from polytask.data.sampling import SAMPLERS
 from polytask.data.splits import SPLITS
@@ -17,6 +18,7 @@ from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
 from polytask.tasks import TASKS
 from polytask.training.balancers import BALANCERS
+from polytask.training.bilevel.contract import Bilevel
 
 CATALOGUES: dict[str, Catalogue[Any]] = {
     "tasks": TASKS,
@@ -40,6 +42,14 @@ KEYS = {
 
 PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
 """Plain types in words."""
+
+SEES = {
+    Need.LOSSES: "losses",
+    Need.GRAMIAN: "Gramian",
+    Need.JACOBIAN: "Jacobian",
+    Need.BILEVEL: "bilevel",
+}
+"""What a balancer must see, in a word."""
 
 _PARAM = re.compile(r":param ([\w, ]+):\s*(.*?)(?=\n\s*:\w+|\n\s*\n|\s:param |\Z)", re.DOTALL)
 
@@ -71,6 +81,27 @@ def field_facts(cls: type[Any]) -> tuple[FieldFacts, ...]:
         )
         for field in dataclasses.fields(cls)
     )
+
+
+def columns_of(name: str) -> Mapping[str, Callable[[type[Any]], str]]:
+    """Further columns of the table of one catalogue: heading -> what it says of a class."""
+    return {"sees": _evidence, "backward passes": _passes} if name == "balancers" else {}
+
+
+def _evidence(cls: type[Method]) -> str:
+    """What a balancer must see of a step."""
+    return "as inside" if BALANCERS.nested(cls) else SEES[cls.needs]
+
+
+def _passes(cls: type[Method]) -> str:
+    """What a step of a balancer costs; the engine often does with less."""
+    if BALANCERS.nested(cls):
+        return "as inside"
+    if issubclass(cls, Bilevel):
+        return cls.passes
+    if cls.needs is Need.LOSSES:
+        return "1, and 1 forward" if cls.looks_back else "1"
+    return "T + 1, and 1 forward" if cls.n_batches > 1 else "T"
 
 
 def parameter_words(cls: type[Any]) -> dict[str, str]:

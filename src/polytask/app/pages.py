@@ -8,7 +8,7 @@ from typing import Any
 
 from polytask.app.config import DataSection
 from polytask.app.editor_schema import schema_text
-from polytask.app.facts import CATALOGUES, KEYS, FieldFacts, field_facts, summary
+from polytask.app.facts import CATALOGUES, KEYS, FieldFacts, columns_of, field_facts, summary
 from polytask.catalogue import Catalogue
 from polytask.data.options import SchemaOptions
 from polytask.record.folder import write_file
@@ -102,14 +102,16 @@ def _sentence(catalogue: Catalogue[Any]) -> str:
 
 def _catalogue_page(name: str, catalogue: Catalogue[Any]) -> str:
     lines = [MADE, "", f"# {name.capitalize()}", "", f"Configuration key: `{KEYS[name]}`.", ""]
-    lines += [f"| {catalogue.key} | what | source |", "|---|---|---|"]
-    lines += [
-        f"| [`{r.name}`](#{r.name}) | {_cell(r.summary)} | {_cell(str(r.paper or ''))} |" for r in catalogue.rows()
-    ]
+    more = columns_of(name)
+    lines += [f"| {' | '.join([catalogue.key, 'what', *more, 'source'])} |", "|---" * (3 + len(more)) + "|"]
+    for row in catalogue.rows():
+        facts = [tell(catalogue.find(row.name)) for tell in more.values()]
+        cells = [f"[`{row.name}`](#{row.name})", row.summary, *facts, str(row.paper or "")]
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
     for key, cls in catalogue.items():
         lines += ["", f"## {key}", "", _cell(summary(cls)), ""]
-        facts = field_facts(cls)
-        lines += _fields(facts) if facts else ["No fields."]
+        fields = field_facts(cls)
+        lines += _fields(fields) if fields else ["No fields."]
     return "\n".join([*lines, ""])
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from polytask.app.facts import CATALOGUES, field_facts
+from polytask.app.facts import CATALOGUES, columns_of, field_facts
 from polytask.app.guard import tell
 from polytask.app.pages import write_pages
 from polytask.catalogue import Catalogue
@@ -44,8 +44,11 @@ def command(what: What = None, markdown: Markdown = None) -> None:
 
 def _table(name: str, catalogue: Catalogue[object], *, fields: bool) -> Table:
     table = _plain(name)
+    more = columns_of(name)
     for row in catalogue.rows():
         table.add_row(row.name, row.summary + (f" ({row.paper})" if row.paper is not None and fields else ""))
+        if fields and more:
+            table.add_row("", "; ".join(f"{what}: {tell(catalogue.find(row.name))}" for what, tell in more.items()))
         if fields:
             for field in field_facts(catalogue.find(row.name)):
                 default = "required" if field.default is None else f"default {field.default}"
