@@ -14,6 +14,7 @@ from polytask.data.sources import Source, read, scan
 from polytask.data.splits import SPLITS
 from polytask.data.splits.split import Split
 from polytask.data.table import Table
+from polytask.data.text.schema import TextSchema
 
 __all__ = [
     "COLUMNS",
@@ -28,6 +29,7 @@ __all__ = [
     "Source",
     "Split",
     "Table",
+    "TextSchema",
     "check_leakage",
     "read",
     "sample",

@@ -79,7 +79,7 @@ class Batches:
         :param start: steps to leave out, at no cost: where a training is resumed.
         """
         for rows, source in self.rows(epoch, start):
-            yield self.table.batch(rows, source)
+            yield self.table.batch(rows, source, draw=(self.seed << 20) + epoch + 1)
 
     def rows(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, str | None]]:
         """The row numbers of each batch of one epoch, and its source (None when mixed)."""

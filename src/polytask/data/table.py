@@ -13,14 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.batch import Batch, Inputs, Targets
+from polytask.batch import Batch, Inputs, Ragged, Targets
+from polytask.data.arrays import FACTS, PARTS, allocate, finish, layout_from, load, spans_of
+from polytask.data.layout import has_labels, layout_of, ranges
 from polytask.data.pieces import PIECE, Frame, height_of, names_of, pieces
 from polytask.data.schema import Schema
+from polytask.data.text.encode import encode_texts, open_texts
+from polytask.data.text.schema import TextSchema
+from polytask.data.text.texts import Texts
 from polytask.errors import DataError, PolytaskError, RunError
 from polytask.tasks.task import Target, labelled
 
-PARTS = ("numeric", "categorical", "targets")
-FACTS = "table.json"
+__all__ = ["FACTS", "PARTS", "PIECE", "Table", "layout_of"]
+
+TOKENS = 16_384
+"""Padded tokens of a batch of texts where nothing is learned, so that memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,14 @@ class Table:
     :param targets: labels of the stored rows.
     :param sources: name -> rows of the table, in order and without gaps.
     :param index: ``(N,)`` int64: which stored row each row of the table is; None: all of them, in order.
+    :param texts: tokens of the stored rows; None for tables of columns.
     """
 
     inputs: Inputs
     targets: Targets
     sources: Mapping[str, range]
     index: Tensor | None = None
+    texts: Texts | None = None
 
     def __len__(self) -> int:
         return len(self.targets) if self.index is None else len(self.index)
@@ -45,7 +54,7 @@ class Table:
     def encode(
         cls,
         frames: Mapping[str, Frame],
-        schema: Schema,
+        schema: Schema | TextSchema,
         targets: Sequence[Target],
         storage: Path | str | None = None,
     ) -> Table:
@@ -61,18 +70,29 @@ class Table:
         for name, size in sizes.items():
             if size == 0:
                 raise DataError("the table has no rows.", where=f"source {name!r}")
-        sources = _ranges(sizes)
+        sources, folder = ranges(sizes), Path(storage) if storage is not None else None
+        if isinstance(schema, TextSchema):
+            return cls._of_texts(encode_texts(frames, schema, targets, sources, folder), sources)
+        if wrong := next((target for target in targets if target.unit != "row"), None):
+            raise DataError(
+                f"its labels belong to {wrong.unit}s, and the table has columns, not texts.",
+                where=f"task {wrong.task.name!r}",
+                do="Choose an encoder of texts.",
+            )
         layout = layout_of(targets)
         widths = (schema.spec.numeric, len(schema.spec.cardinalities), sum(t.width for t in targets))
-        arrays = _allocate(sum(sizes.values()), widths, Path(storage) if storage is not None else None)
+        arrays = allocate(sum(sizes.values()), widths, folder)
         for name, frame in frames.items():
             try:
                 _fill(frame, sources[name].start, schema, targets, arrays)
             except PolytaskError as error:
                 raise (error.at(f"source {name!r}") if len(frames) > 1 else error) from None
-        if storage is not None:
-            _finish(Path(storage), arrays, sources, layout)
-            return cls.open(storage)
+        if folder is not None:
+            for array in arrays:
+                if isinstance(array, np.memmap):
+                    array.flush()
+            finish(folder, len(arrays[0]), sources, layout=spans_of(layout))
+            return cls.open(folder)
         numeric, codes, labels = (torch.from_numpy(array) for array in arrays)
         return cls(Inputs(numeric, codes), Targets(labels, layout), sources)
 
@@ -85,22 +105,26 @@ class Table:
         folder = Path(storage)
         try:
             facts = json.loads((folder / FACTS).read_text("utf-8"))
-            # Mode "c" (private) gives torch a writable array without ever writing to the file.
-            numeric, codes, labels = (torch.from_numpy(_load(folder, part, facts["rows"])) for part in PARTS)
+            sources = {name: range(*span) for name, span in facts["sources"].items()}
+            if "words" in facts:
+                return cls._of_texts(open_texts(folder, facts), sources)
+            numeric, codes, labels = (torch.from_numpy(load(folder, part, facts["rows"])) for part in PARTS)
         except (OSError, ValueError, KeyError) as error:
             raise RunError(
                 f"there is no complete table: {error}.", where=str(folder), do="Encode the table again."
             ) from None
-        layout = {name: slice(*span) for name, span in facts["layout"].items()}
-        sources = {name: range(*span) for name, span in facts["sources"].items()}
-        return cls(Inputs(numeric, codes), Targets(labels, layout), sources)
+        return cls(Inputs(numeric, codes), Targets(labels, layout_from(facts["layout"])), sources)
 
-    def batch(self, rows: Tensor, source: str | None = None) -> Batch:
+    def batch(self, rows: Tensor, source: str | None = None, *, draw: int | None = None) -> Batch:
         """Some rows of the table, in the given order.
 
         :param rows: ``(n,)`` int64.
+        :param draw: which words are hidden from language models, another choice for each number; None: where nothing is
+            learned, the same ones always, and none in rows that have labels of other tasks.
         """
         stored = rows if self.index is None else self.index.index_select(0, rows)
+        if self.texts is not None:
+            return self.texts.batch(stored, source, draw)
         return Batch(
             Inputs(self.inputs.numeric.index_select(0, stored), self.inputs.categorical.index_select(0, stored).long()),
             Targets(self.targets.values.index_select(0, stored), self.targets.layout),
@@ -108,7 +132,12 @@ class Table:
         )
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """All rows in their order, ``size`` at a time: for evaluation."""
+        """All rows in their order, at most ``size`` at a time (of long texts fewer): for evaluation."""
+        if self.texts is not None:
+            stored = torch.arange(len(self)) if self.index is None else self.index
+            for rows in self.texts.limited(stored, size, TOKENS):
+                yield self.texts.batch(rows, None, None)
+            return
         for start in range(0, len(self), size):
             yield self.batch(torch.arange(start, min(start + size, len(self))))
 
@@ -126,61 +155,38 @@ class Table:
         counts = torch.bincount(owner, minlength=len(self.sources)).tolist()
         sizes = {name: count for name, count in zip(self.sources, counts, strict=True) if count}
         index = chosen if self.index is None else self.index[chosen]
-        return Table(self.inputs, self.targets, _ranges(sizes), index)
+        return Table(self.inputs, self.targets, ranges(sizes), index, self.texts)
 
-    def labels(self, task: str) -> Tensor:
-        """The encoded labels of one task, ``(N, W)``, NaN where missing; a view where no index is in between."""
+    def labels(self, task: str, *, draw: int | None = None) -> Tensor | Ragged:
+        """The encoded labels of one task, ``(N, W)``, NaN where missing; of words and lists, a list per row.
+
+        A view where no index is in between.
+
+        :param draw: of language models: the words that :meth:`batch` hides with the same draw.
+        """
+        if self.texts is not None:
+            return self.texts.labels(task, self.index, draw)
         column = self.targets[task]
         return column if self.index is None else column[self.index]
 
     def labelled_counts(self) -> dict[str, int]:
         """How many rows carry a label of each task."""
+        if self.texts is not None:
+            return self.texts.labelled_counts(self.index)
         return {task: int(labelled(self.labels(task)).sum()) for task in self.targets.layout}
 
+    @property
+    def tokens(self) -> Tensor:
+        """``(N,)`` int64: about how many tokens each row has in a batch; 1 for rows of columns."""
+        if self.texts is None:
+            return torch.ones(len(self), dtype=torch.int64)
+        counts = torch.from_numpy(self.texts.tokens.tokens)
+        return counts if self.index is None else counts[self.index]
 
-def layout_of(targets: Sequence[Target]) -> dict[str, slice]:
-    """Task name -> columns; tasks of equal signature lie side by side, in the order of their first appearance."""
-    groups: dict[tuple[object, ...], list[Target]] = {}
-    for target in targets:
-        groups.setdefault(target.signature, []).append(target)
-    layout, at = {}, 0
-    for target in (target for group in groups.values() for target in group):
-        layout[target.task.name] = slice(at, at + target.width)
-        at += target.width
-    return layout
-
-
-def _ranges(sizes: Mapping[str, int]) -> dict[str, range]:
-    ends = np.cumsum(list(sizes.values()), dtype=np.int64).tolist()
-    return {name: range(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
-
-
-def _allocate(rows: int, widths: tuple[int, ...], storage: Path | None) -> tuple[NDArray[Any], ...]:
-    if storage is None:
-        kinds: tuple[Any, ...] = (np.float32, np.int64, np.float32)
-        return tuple(np.empty((rows, width), kind) for width, kind in zip(widths, kinds, strict=True))
-    storage.mkdir(parents=True, exist_ok=True)
-    (storage / FACTS).unlink(missing_ok=True)  # written last: its presence means the arrays are complete
-    kinds = (np.float32, np.int32, np.float32)
-    return tuple(_create(storage / f"{part}.npy", rows, width, kind)
-                 for part, width, kind in zip(PARTS, widths, kinds, strict=True))  # fmt: skip
-
-
-def _create(path: Path, rows: int, width: int, kind: Any) -> NDArray[Any]:
-    if width == 0:  # a file of no bytes cannot be mapped
-        path.unlink(missing_ok=True)
-        return np.empty((rows, 0), kind)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=(rows, width))
-
-
-def _load(folder: Path, part: str, rows: int) -> NDArray[Any]:
-    path = folder / f"{part}.npy"
-    if not path.exists():
-        return np.empty((rows, 0), np.int32 if part == "categorical" else np.float32)
-    array: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
-    if len(array) != rows:
-        raise ValueError(f"{path.name} has {len(array)} rows, not {rows}")
-    return array
+    @classmethod
+    def _of_texts(cls, texts: Texts, sources: Mapping[str, range]) -> Table:
+        rows = len(texts.tokens)
+        return cls(Inputs(torch.zeros(rows, 0), torch.zeros(rows, 0).long()), texts.targets, sources, None, texts)
 
 
 def _fill(
@@ -190,7 +196,7 @@ def _fill(
     numeric, codes, labels = arrays
     layout = layout_of(targets)
     names = names_of(frame)
-    present = [target for target in targets if _has_labels(target, names)]
+    present = [target for target in targets if has_labels(target, names)]
     for target in targets:
         if target not in present:
             labels[start : start + height_of(frame), layout[target.task.name]] = np.nan
@@ -199,29 +205,5 @@ def _fill(
         rows = slice(start + offset, start + offset + piece.height)
         schema.write(piece, numeric[rows], codes[rows], offset)
         for target in present:
-            labels[rows, layout[target.task.name]] = target.encode(piece.select(target.task.columns)).numpy()
-
-
-def _has_labels(target: Target, names: Sequence[str]) -> bool:
-    there = [column in names for column in target.task.columns]
-    if any(there) and not all(there):
-        absent = [column for column, found in zip(target.task.columns, there, strict=True) if not found]
-        raise DataError(
-            f"the target columns {absent} are missing, others of the task are there.",
-            where=f"task {target.task.name!r}",
-        )
-    return all(there)
-
-
-def _finish(
-    storage: Path, arrays: tuple[NDArray[Any], ...], sources: Mapping[str, range], layout: Mapping[str, slice]
-) -> None:
-    for array in arrays:
-        if isinstance(array, np.memmap):
-            array.flush()
-    facts = {
-        "rows": len(arrays[0]),
-        "sources": {name: [span.start, span.stop] for name, span in sources.items()},
-        "layout": {name: [span.start, span.stop] for name, span in layout.items()},
-    }
-    (storage / FACTS).write_text(json.dumps(facts), "utf-8")
+            encoded = target.encode(piece.select(target.task.columns))
+            labels[rows, layout[target.task.name]] = encoded.values if isinstance(encoded, Ragged) else encoded.numpy()

@@ -90,6 +90,8 @@ class Task(ABC):
     """Whether the task may have several target columns."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Input columns that ``fit`` and ``encode`` see beside the target columns: lemmas are rules that edit words."""
+    masks_words: ClassVar[float] = 0.0
+    """Share of the words that are hidden in the inputs; only they have labels then."""
     beside_loss: ClassVar[frozenset[str]] = frozenset({"name", "columns", "weight", "metric", "role", "parents"})
     """Fields that :meth:`row_losses` does not read: tasks that differ only in them share a batched head."""
 

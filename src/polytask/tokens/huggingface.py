@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.random import Generator
+from numpy.typing import NDArray
 
 from polytask.batch import InputSpec
 from polytask.errors import ConfigError, MissingExtraError
@@ -105,9 +105,9 @@ class HFVocabulary(Vocabulary):
         sizes = np.fromiter(map(len, parts), np.int64, len(parts))
         return np.fromiter((code for part in parts for code in part), np.int32, int(sizes.sum())), sizes
 
-    def random(self, count: int, rng: Generator) -> Codes:
+    def drawn(self, draws: NDArray[np.uint64]) -> Codes:
         """Pieces of the vocabulary that are no special tokens."""
-        return self._ordinary[rng.integers(len(self._ordinary), size=count)]
+        return np.asarray(self._ordinary[draws % np.uint64(len(self._ordinary))])
 
     def to_json(self) -> dict[str, Any]:
         """Tokenizer and configuration as JSON values."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from unicodedata import category
+import polars as pl
 
-INSIDE = re.compile(r"(?<=\w)['’](?=\w)|(?<=\d)[.,:](?=\d)")
-"""Signs that stay inside a word: the apostrophe of *don't*, the point of *3.14*."""
+_PART = r"(?:\d+(?:[.,:]\d+)*|[^\s\p{P}\p{S}]|_)+"
+WORD = rf"{_PART}(?:['’]{_PART})*|[\p{{P}}\p{{S}}][\p{{M}}\x{{200D}}]*"
+"""A word with the signs that stay inside it (the apostrophe of *don't*, the point of *3.14*), or a sign."""
+
+
+def split_texts(texts: pl.Series) -> pl.Series:
+    """The words of every text, as lists; see :func:`split_words`. A missing text has none."""
+    return texts.cast(pl.String).fill_null("").str.extract_all(WORD)
 
 
 def split_words(text: str) -> list[str]:
@@ -20,19 +25,5 @@ def split_words(text: str) -> list[str]:
     >>> split_words("  ")
     []
     """
-    return [word for part in text.split() for word in ([part] if part.isalnum() else _parts(part))]
-
-
-def _parts(part: str) -> list[str]:
-    """A stretch without blanks, cut at its signs."""
-    inside = {match.start() for match in INSIDE.finditer(part)}
-    words, begin = [], 0
-    for at, sign in enumerate(part):
-        if category(sign)[0] in "PS" and sign != "_" and at not in inside:
-            if begin < at:
-                words.append(part[begin:at])
-            words.append(sign)
-            begin = at + 1
-    if begin < len(part):
-        words.append(part[begin:])
+    words: list[str] = split_texts(pl.Series([text])).to_list()[0]
     return words

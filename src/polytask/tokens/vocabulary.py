@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from polytask.batch import Inputs, InputSpec
@@ -36,6 +35,8 @@ class Vocabulary(ABC):
 
     kind: ClassVar[str]
     """Its name in JSON."""
+    slow: ClassVar[bool] = True
+    """Whether coding takes so long that the codes of a corpus are worth keeping on disk."""
 
     @property
     @abstractmethod
@@ -55,8 +56,8 @@ class Vocabulary(ABC):
         """
 
     @abstractmethod
-    def random(self, count: int, rng: Generator) -> Codes:
-        """Codes of random pieces, evenly drawn: ``(count,)`` or ``(count, 1 + C)``."""
+    def drawn(self, draws: NDArray[np.uint64]) -> Codes:
+        """Random pieces, one for each random number: ``(n,)`` or ``(n, 1 + C)``."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

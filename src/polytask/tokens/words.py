@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.random import Generator
+from numpy.typing import NDArray
 
 from polytask.batch import InputSpec
 from polytask.errors import ConfigError
@@ -82,12 +82,17 @@ class WordVocabulary(Vocabulary):
     window: int
 
     kind: ClassVar[str] = "words"
+    slow: ClassVar[bool] = False
 
     @property
     def spec(self) -> InputSpec:
-        """Sizes of the two vocabularies, special codes included."""
+        """Sizes of the two vocabularies, special codes included, and the words."""
         return InputSpec(
-            0, vocabulary=len(self.words) + FIRST, characters=len(self.letters) + FIRST, window=self.window
+            0,
+            vocabulary=len(self.words) + FIRST,
+            characters=len(self.letters) + FIRST,
+            window=self.window,
+            words=self.words,
         )
 
     @cached_property
@@ -108,10 +113,9 @@ class WordVocabulary(Vocabulary):
         codes[:, 1:][np.arange(self.characters) < lengths[:, None]] = self._letter_codes[points]
         return codes, np.ones(len(forms), np.int64)
 
-    def random(self, count: int, rng: Generator) -> Codes:
+    def drawn(self, draws: NDArray[np.uint64]) -> Codes:
         """Words of the vocabulary with their characters."""
-        chosen = rng.integers(FIRST, max(len(self.words), 1) + FIRST, count)
-        return self._all[chosen - FIRST]
+        return np.asarray(self._all[draws % np.uint64(len(self._all))])
 
     def to_json(self) -> dict[str, Any]:
         """Words and characters as lists."""
