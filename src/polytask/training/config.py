@@ -114,6 +114,15 @@ class LearnerConfig:
         }
 
 
+def options_of(given: TrainingOptions | Mapping[str, Any]) -> TrainingOptions:
+    """Training options from a mapping of some of them.
+
+    :raises ConfigError: an unknown key or a wrong value.
+    """
+    made: TrainingOptions = _options(TrainingOptions, given, "training")
+    return made
+
+
 def _names(value: Any, where: str) -> tuple[str, ...]:
     """Column names; one word is no list of its letters."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):

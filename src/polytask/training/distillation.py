@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -120,15 +120,20 @@ def _check(student: Target, teacher: Target) -> None:
         raise TaskError(
             f"expected a teacher of {type(student.task).__name__}, found {type(teacher.task).__name__}.", where=where
         )
-    if student.learned() != teacher.learned():
+    if _meaning(student) != _meaning(teacher):
         raise TaskError(
             "the teacher learned other classes, or other units, than these training labels have.",
             where=where,
-            do="Train the teacher on the same training table.",
+            do="Train the teacher on the same training table, or start from it (init_from), which takes them over.",
         )
     probe = torch.zeros(1, 1, student.outputs)
     if student.head != "linear" or student.task.soft_losses(probe, probe, 1.0) is None:
         raise _untaught(student.task.name, type(student.task).__name__)
+
+
+def _meaning(target: Target) -> dict[str, Any]:
+    """What the outputs of a target mean: its classes, its units; not how often they occur."""
+    return {key: value for key, value in target.learned().items() if key not in {"start", "class_weights"}}
 
 
 def _untaught(name: str, kind: str) -> TaskError:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
 from lightning_fabric import Fabric
 
 from polytask.balancing.contract import Method
@@ -24,17 +21,20 @@ from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing.sharing import Sharing
 from polytask.record.folder import RunFolder, refuse_existing
 from polytask.record.run import EpochRecord
+from polytask.tasks import TASKS
 from polytask.tasks.task import Target, Task
+from polytask.training.adding import Forgetting, How, Sides, with_task
 from polytask.training.artefact import Artefact, artefact_in, read_artefact, write_artefact
-from polytask.training.config import LearnerConfig, Spec
+from polytask.training.config import LearnerConfig, Spec, options_of
 from polytask.training.distillation import Distillation
 from polytask.training.events import Listener
 from polytask.training.listeners.run_files import RunFiles
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part, routed_outputs
+from polytask.training.presenting import like, side_by_side
 from polytask.training.resuming import Opened, check_same_data, new_record, open_run
 from polytask.training.scores import Scores, score
-from polytask.training.sources import Data, Prepared, encode_held_out, prepare, read_sources, warn_unseen
+from polytask.training.sources import Before, Data, Prepared, encode_held_out, prepare, read_sources, warn_unseen
 from polytask.training.trainer import Trained, launch, train_model
 
 
@@ -77,7 +77,8 @@ class Learner:
     :param features: the only columns to learn from; default: all but targets and ``exclude``.
     :param exclude: columns that are no features: identifiers, and whatever would not be known at prediction.
     :param distillation: learn from teachers too, such as models of the single tasks.
-    :param init_from: folder of a saved model to start from: its schema is taken over, and its weights where they fit.
+    :param init_from: folder of a saved model to start from: what it knows of columns and labels is taken over, and its
+        weights where they fit.
     :param seed: overrides ``training.seed``.
 
     >>> from polytask.tasks import Binary
@@ -117,6 +118,7 @@ class Learner:
             init_from=str(init_from),
             seed=seed,
         )
+        self.forgetting: Forgetting | None = None
         self._fitted: Fitted | None = None
 
     @classmethod
@@ -124,6 +126,7 @@ class Learner:
         """A learner from its resolved configuration, and from parts that were trained elsewhere."""
         learner = cls.__new__(cls)
         learner.config = config
+        learner.forgetting = None
         learner._fitted = fitted
         return learner
 
@@ -209,7 +212,52 @@ class Learner:
             if task.name in by_name and (auxiliary or task.role == "primary"):
                 target = by_name[task.name]
                 presented[task.name] = target.present(target.answer(outputs[task.name]))
-        return _like(frame, _side_by_side(presented))
+        return like(frame, side_by_side(presented))
+
+    def add_task(
+        self,
+        task: Task | Mapping[str, Any],
+        train: Data,
+        validation: Data | None = None,
+        *,
+        how: How = "frozen",
+        test: Data | None = None,
+        training: TrainingOptions | Mapping[str, Any] | None = None,
+    ) -> Learner:
+        """Teach a fitted learner one more task; the learner itself stays as it is.
+
+        :param task: the new task.
+        :param train: rows with its label, in the columns that the learner knows. :param validation: likewise.
+        :param how: ``"frozen"``: only what belongs to the new task is learned, and no other task changes;
+            ``"lora"``: the same, and low-rank matrices of the new task vary the trunk (hard sharing only; Hu et al.
+            LoRA. ICLR 2022); ``"full"``: everything goes on learning, on the new labels and on those of old tasks that
+            ``train`` has. Without any, the old tasks are forgotten as far as the trunk moves.
+        :param test: rows with labels of the old tasks: their scores before and after are the ``forgetting`` of the
+            new learner.
+        :param training: options of this training; default: those of the learner.
+        :returns: a learner with all tasks.
+        :raises polytask.errors.TaskError: the task is there already, or none can be added to this way of sharing.
+        """
+        fitted, recipe = self.fitted, self.config.recipe
+        if len(fitted.parts) > 1:
+            raise UserError(
+                f"this learner has {len(fitted.parts)} models; a task can be added to one.",
+                do="Train with keep: one, or begin with a learner of the tasks of one model.",
+            )
+        new = TASKS.build(task, where="task")
+        if training is not None:
+            recipe = replace(recipe, options=options_of(training))
+        text = fitted.schema.categories
+        rows = Sides(
+            read_sources(train, text=text), None if validation is None else read_sources(validation, text=text)
+        )
+        part = with_task(fitted.parts[0], fitted.schema, new, rows, recipe, how=how)
+        recipe = replace(self.config.recipe, sharing=part.sharing)
+        config = replace(self.config, tasks=(*self.config.tasks, new), recipe=recipe)
+        learner = Learner.from_config(config, Fitted(fitted.schema, (part,)))
+        if test is not None:
+            learner.forgetting = Forgetting(self.evaluate(test), learner.evaluate(test))
+        return learner
 
     def save(self, folder: str | Path, *, auxiliary: bool = False, overwrite: bool = False) -> Path:
         """Write the artefact: configuration, schema, weights, scores and a model card, in one folder.
@@ -271,7 +319,7 @@ class Learner:
             self.config.tasks,
             frames,
             validation,
-            read_artefact(artefact_in(Path(start))).schema if start else self.config.schema,
+            _known(Path(start)) if start else self.config.schema,
             exclude=self.config.exclude,
             features=self.config.features,
             fraction=options.validation_fraction,
@@ -296,6 +344,12 @@ class Learner:
             prepared.schema, trained.parts, trained.history, trained.best_epoch, trained.best_epoch_per_task
         )
         return self
+
+
+def _known(folder: Path) -> Before:
+    """What a saved model knows of tables and labels."""
+    artefact = read_artefact(artefact_in(folder))
+    return Before(artefact.schema, {t.task.name: t for part in artefact.parts for t in part.targets})
 
 
 def resume(
@@ -336,20 +390,3 @@ def load(folder: str | Path, *, trust: bool = False) -> Learner:
         artefact.verdicts,
     )
     return Learner.from_config(artefact.config, fitted)
-
-
-def _side_by_side(presented: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The columns of all tasks; a name that several tasks would write is preceded by the task and a dot in each."""
-    times = Counter(name for columns in presented.values() for name in columns)
-    return {
-        name if times[name] == 1 else f"{task}.{name}": values
-        for task, columns in presented.items()
-        for name, values in columns.items()
-    }
-
-
-def _like(frame: Data, columns: Mapping[str, Any]) -> Any:
-    """A table of the same library as ``frame``."""
-    if type(frame).__module__.split(".")[0] == "pandas":
-        return type(frame)({name: np.asarray(values) for name, values in columns.items()}, index=frame.index)
-    return pl.DataFrame(dict(columns))

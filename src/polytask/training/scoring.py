@@ -39,9 +39,10 @@ def forward_scored(model: Model, table: Table, fabric: Fabric) -> tuple[Answers,
     means = (sums[0] / model.scale.cpu().double() / sums[1]).tolist()
     losses = dict(zip(model.tasks, means, strict=True))
     for target in model.targets:
-        outputs, name = answers[target.task.name], target.task.name
-        if isinstance(outputs, Tensor) and target.unit == "row":
-            losses[name] = mean_loss(target, outputs, table.labels(name))
+        name = target.task.name
+        outputs, encoded = answers[name], table.labels(name)
+        if isinstance(outputs, Tensor) and isinstance(encoded, Tensor):
+            losses[name] = mean_loss(target, outputs, encoded)
     return answers, losses
 
 

@@ -95,11 +95,19 @@ class Prepared:
     validation: Table | None
 
 
+@dataclass(frozen=True)
+class Before:
+    """What an earlier model knows of tables and labels."""
+
+    schema: Schema
+    targets: Mapping[str, Target]
+
+
 def prepare(
     tasks: Sequence[Task],
     frames: Mapping[str, Frame],
     validation: Mapping[str, Frame] | None,
-    options: SchemaOptions | Schema,
+    options: SchemaOptions | Before,
     *,
     exclude: Sequence[str] = (),
     features: Sequence[str] = (),
@@ -109,7 +117,7 @@ def prepare(
 ) -> Prepared:
     """Fit schema and targets on the training rows only, and encode everything.
 
-    :param options: of the schema; or a schema that was fitted before.
+    :param options: of the schema; or what an earlier model knows, which is taken over.
     :param fraction: share of the rows of every source that is set aside when ``validation`` is None.
     :param storage: folder for memory-mapped arrays; None: in memory.
     :raises DataError: a target column that no source has, or what schema and targets refuse.
@@ -117,12 +125,12 @@ def prepare(
     share = 0.0 if validation is not None else fraction
     kept, held = set_aside({name: height_of(frame) for name, frame in frames.items()}, share, seed)
     seen = {name: sample(frame, rows=kept[name]) for name, frame in frames.items()}
-    targets = fit_targets(tasks, seen)
+    targets = fit_targets(tasks, seen, options.targets if isinstance(options, Before) else {})
     _check_every_source_labels(tasks, frames)
     labels = {column for task in tasks for column in task.columns}
     everywhere = {name for frame in frames.values() for name in names_of(frame)}
-    if isinstance(options, Schema):
-        schema = options
+    if isinstance(options, Before):
+        schema = options.schema
     else:
         left_out = [*sorted(labels & everywhere), *(column for column in exclude if column not in labels)]
         schema = Schema.fit(seen, exclude=left_out, features=features, options=options)
@@ -177,9 +185,12 @@ def set_aside(sizes: Mapping[str, int], fraction: float, seed: int) -> tuple[dic
     return kept, held
 
 
-def fit_targets(tasks: Sequence[Task], frames: Mapping[str, pl.DataFrame]) -> tuple[Target, ...]:
+def fit_targets(
+    tasks: Sequence[Task], frames: Mapping[str, pl.DataFrame], before: Mapping[str, Target] | None = None
+) -> tuple[Target, ...]:
     """What the labels of all sources teach each task; a source labels the tasks whose columns it has.
 
+    :param before: targets by task that are taken over where the task is the same and knows all these labels.
     :raises DataError: no source has the columns of a task.
     """
     targets = []
@@ -193,7 +204,10 @@ def fit_targets(tasks: Sequence[Task], frames: Mapping[str, pl.DataFrame]) -> tu
                 where=f"task {task.name!r}",
                 do=did_you_mean(absent, everywhere),
             )
-        targets.append(task.fit(having[0] if len(having) == 1 else pl.concat(having, how="vertical_relaxed")))
+        labels = having[0] if len(having) == 1 else pl.concat(having, how="vertical_relaxed")
+        earlier = (before or {}).get(task.name)
+        known = earlier is not None and earlier.task == task and not earlier.unseen(labels)
+        targets.append(earlier if earlier is not None and known else task.fit(labels))
     return tuple(targets)
 
 
