@@ -196,17 +196,21 @@ def process(split: Split, ard: bool) -> np.ndarray:
 
 
 def network(split: Split, batch_size: int) -> np.ndarray:
-    """The default ``Learner``, an MLP with hard sharing; a task with equal labels is answered by that label."""
+    """The default ``Learner``, an MLP with hard sharing; a task with equal labels is answered by their mean."""
     X, y, tasks, Z, _, others = split
     wide = y if tasks is None else np.where(tasks[:, None] == np.arange(tasks.max() + 1), y[:, None], np.nan)
-    out = np.tile(np.nanmean(wide, axis=0), (len(Z), 1))
-    varied = np.flatnonzero(np.nanstd(wide, axis=0) > 0)
-    features = {f"x{j}": column for j, column in enumerate(X.T)}
-    labels = {f"y{t}": pl.Series(wide[:, t]).fill_nan(None) for t in varied}
+    fit, held = next(linear.TaskKFold(5).split(X, tasks=tasks))
+    varied = np.flatnonzero(np.nanmax(wide[fit], axis=0) > np.nanmin(wide[fit], axis=0))
+
+    def frame(rows: np.ndarray) -> pl.DataFrame:
+        features = {f"x{j}": column for j, column in enumerate(X[rows].T)}
+        return pl.DataFrame(features | {f"y{t}": pl.Series(wide[rows, t]).fill_nan(None) for t in varied})
+
     training = {"epochs": 300, "patience": 30, "batch_size": batch_size}
-    learner = Learner([Regression(name) for name in labels], training=training).fit(pl.DataFrame(features | labels))
+    learner = Learner([Regression(f"y{t}") for t in varied], training=training).fit(frame(fit), frame(held))
     answers = learner.predict({f"x{j}": column for j, column in enumerate(Z.T)})
-    out[:, varied] = np.column_stack([answers[name].to_numpy() for name in labels])
+    out = np.tile(np.nanmean(wide, axis=0), (len(Z), 1))
+    out[:, varied] = np.column_stack([answers[f"y{t}"].to_numpy() for t in varied])
     return out if tasks is None else out[np.arange(len(Z)), others]
 
 
