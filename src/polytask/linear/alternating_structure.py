@@ -17,7 +17,7 @@ class AlternatingStructure(MultiTaskRegressor):
     """Weights are free inside a learned subspace and small outside: convex alternating structure optimisation (cASO).
 
     ``w_t = u_t + Theta' v_t`` with ``Theta`` (dimensions, d); the relaxation is
-    ``loss + c min_M tr(W' (eta I + M)^-1 W)`` over (d, d) matrices ``0 <= M <= I``, ``tr M = dimensions``, with
+    ``loss + c min_M tr(W (eta I + M)^-1 W')`` over (d, d) matrices ``0 <= M <= I``, ``tr M = dimensions``, with
     ``eta = ridge / strength``, ``c = strength eta (1 + eta)``; ``M`` is eliminated in closed form.
 
     :param strength: weights outside the subspace.

@@ -17,7 +17,7 @@ from polytask.linear.relation import inner_matrix, relaxation, whole_number
 class ClusteredTasks(MultiTaskRegressor):
     """Tasks fall into clusters with similar weights: the convex relaxation of k-means on the tasks.
 
-    ``loss + c min_M tr(W (eta I + M)^-1 W')`` over (T, T) matrices ``0 <= M <= I``, ``tr M = clusters``, with
+    ``loss + c min_M tr(W' (eta I + M)^-1 W)`` over (T, T) matrices ``0 <= M <= I``, ``tr M = clusters``, with
     ``eta = ridge / strength``, ``c = strength eta (1 + eta)``. ``M`` is eliminated in closed form, so the problem is
     convex in W alone and is solved to ``tol``. The optimum is that of ``AlternatingStructure`` with equal arguments.
     MALSAR: ``strength = rho1``, ``ridge = rho2``.
