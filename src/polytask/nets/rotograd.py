@@ -140,11 +140,20 @@ class RotoGrad(nn.Module):
 
     def _remember(self, index: Tensor, n: Tensor) -> Tensor:
         """n_t of these tasks, renewed where they are due."""
-        start, steps = self.start[index], self.steps[index]
-        due = (start.isnan() | (steps == self.burn_in)) & (n > 0) & n.isfinite()
-        start = torch.where(due, n.to(start.dtype), start)
-        self.start[index], self.steps[index] = start, steps + 1
+        start = remembered(self.start[index], self.steps[index], n, self.burn_in)
+        self.start[index], self.steps[index] = start, self.steps[index] + 1
         return start
+
+
+def remembered(start: Tensor, steps: Tensor, n: Tensor, burn_in: int) -> Tensor:
+    """``(T,)``: the lengths n_t to compare with, renewed at a task's first step with a gradient and after ``burn_in``.
+
+    :param start: ``(T,)``: those so far, NaN where there are none.
+    :param steps: ``(T,)``: steps of each task before this one.
+    :param n: ``(T,)``: the lengths of now.
+    """
+    due = (start.isnan() | (steps == burn_in)) & (n > 0) & n.isfinite()
+    return torch.where(due, n.to(start.dtype), start)
 
 
 def lengths(G: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ def balance(
     :raises ConfigError: it does not fit the options.
     """
     method, options = recipe.balancer, recipe.options
+    if recipe.sharing.remakes_gradients:
+        _check_plain(method, options, fabric)
     if not isinstance(method, Bilevel):
         rows = None if options.balance_rows == 1 or method.needs is Need.LOSSES else options.balance_rows
         every, on = options.balance_every, options.balance_on
@@ -77,6 +79,21 @@ def rows_aside(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
             do="Choose a balancer that needs no rows of its own, or raise training.balance_fraction.",
         )
     return table.take(np.flatnonzero(~aside)), table.take(np.flatnonzero(aside))
+
+
+def _check_plain(method: Method, options: TrainingOptions, fabric: Fabric) -> None:
+    if method.needs is not Need.LOSSES:
+        raise ConfigError(
+            f"{type(method).__name__} looks at task gradients, and this way of sharing remakes them.",
+            where="balancer",
+            do="Choose a balancer that sees losses alone, such as equal, or sharing: hard.",
+        )
+    if fabric.world_size > 1 or options.precision == "16-mixed":
+        raise ConfigError(
+            "this way of sharing is for one process and for losses that are not scaled.",
+            where="sharing",
+            do="Set training.devices to 1 and training.precision to 32-true or bf16-mixed.",
+        )
 
 
 def _check_alone(method: Method, options: TrainingOptions, fabric: Fabric) -> None:

@@ -19,6 +19,7 @@ from polytask.nets.sharing.mtan import MTAN
 from polytask.nets.sharing.multi_level import MultiLevel
 from polytask.nets.sharing.nddr import NDDR
 from polytask.nets.sharing.ple import PLE
+from polytask.nets.sharing.rotated import Rotated
 from polytask.nets.sharing.shared_private import SharedPrivate
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.sharing.sluice import Sluice
@@ -53,6 +54,7 @@ SHARING: Catalogue[Sharing] = Catalogue(
         "taps": TAPS,
         "aitm": AITM,
         "esmm": ESMM,
+        "rotograd": Rotated,
     },
 )
 
@@ -78,6 +80,7 @@ __all__ = [
     "MMoE",
     "MultiLevel",
     "Representation",
+    "Rotated",
     "Shared",
     "SharedPrivate",
     "Sharing",

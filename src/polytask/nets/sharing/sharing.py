@@ -118,6 +118,8 @@ class Sharing(ABC):
     paper: ClassVar[Paper | None] = None
     coupled: ClassVar[bool] = False
     """Whether a task's outputs run through networks of other tasks. Weights then fit a model of the same tasks only."""
+    remakes_gradients: ClassVar[bool] = False
+    """Whether what reaches the shared parameters is not the gradient of the losses, so that none can be compared."""
 
     @property
     def settled(self) -> float:
