@@ -161,6 +161,7 @@ class InputSpec:
     :param characters: number of character codes, for texts whose tokens bring their characters; else 0.
     :param window: most tokens of a window of a text, special ones included; 0 for no limit.
     :param backbone: the configuration (JSON) of the pretrained model that the tokens are for; empty without one.
+    :param words: the words behind the last token codes, in their order, where tokens are whole words.
     """
 
     numeric: int
@@ -171,6 +172,7 @@ class InputSpec:
     characters: int = 0
     window: int = 0
     backbone: str = ""
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

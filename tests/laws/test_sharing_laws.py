@@ -41,6 +41,7 @@ SMALL = {
     "conv": {"width": 8, "depth": 2},
     "gru": {"width": 8},
     "transformer": {"width": 8, "heads": 2},
+    "words": {"width": 8, "word_width": 6, "character_width": 4},
 }
 """Sizes at which a law is checked quickly; an encoder that is not here is checked at its own."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polytask.batch import Inputs, InputSpec, Targets
+from polytask.batch import Inputs, InputSpec, Targets, Words
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
@@ -22,6 +22,7 @@ SPECS = {
     "columns": SPEC,
     "maps": InputSpec(numeric=0, shape=(2, 5, 6)),
     "sequences": InputSpec(numeric=0, shape=(5,), vocabulary=7),
+    "text": InputSpec(numeric=0, vocabulary=20, characters=12),
 }
 """An example of what encoders may read."""
 
@@ -115,6 +116,8 @@ def layout(targets: Sequence[Target]) -> dict[str, slice]:
 
 def make_inputs(rows: int, spec: InputSpec = SPEC, seed: int = 0) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
+    if spec.vocabulary and not spec.shape:
+        return make_texts([3, 1, 0, 4, 2, 1, 5][:rows] + [2] * (rows - 7), spec, seed)
     if spec.vocabulary:
         real = torch.randint(1, spec.shape[0] + 1, (rows, 1), generator=generator)
         tokens = torch.randint(0, spec.vocabulary, (rows, *spec.shape), generator=generator)
@@ -124,6 +127,26 @@ def make_inputs(rows: int, spec: InputSpec = SPEC, seed: int = 0) -> Inputs:
     codes = [torch.randint(0, c, (rows,), generator=generator) for c in spec.cardinalities]
     categorical = torch.stack(codes, 1) if codes else torch.zeros(rows, 0, dtype=torch.long)
     return Inputs(torch.randn(rows, spec.numeric, generator=generator), categorical)
+
+
+def make_texts(counts: Sequence[int], spec: InputSpec = SPECS["text"], seed: int = 0, characters: int = 4) -> Inputs:
+    """One window per text: a token per word, and one unknown token for a text without words."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor([max(n, 1) for n in counts])
+    longest = int(lengths.max()) if len(counts) else 0
+    mask = torch.arange(longest) < lengths[:, None]
+    rows = len(counts)
+    values = torch.randint(3, spec.vocabulary, (rows, longest), generator=generator)
+    values[torch.tensor([n == 0 for n in counts], dtype=torch.bool)] = 1
+    values = values * mask
+    if spec.characters:
+        letters = torch.randint(3, spec.characters, (rows, longest, characters), generator=generator)
+        sizes = torch.randint(1, characters + 1, (rows, longest, 1), generator=generator)
+        letters = letters * (torch.arange(characters) < sizes) * mask[..., None]
+        values = torch.cat([values[..., None], letters], -1)
+    first = torch.cat([torch.arange(n) + r * longest for r, n in enumerate(counts)] or [torch.zeros(0).long()])
+    words = Words(first, first, torch.arange(len(first)), torch.tensor(counts, dtype=torch.int64), torch.arange(rows))
+    return Inputs(torch.zeros(rows, 0), torch.zeros(rows, 0).long(), values, mask, words)
 
 
 def make_targets(rows: int, targets: Sequence[Target] = TARGETS, missing: float = 0.3, seed: int = 1) -> Targets:

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polytask.batch import Inputs, InputSpec, Ragged, Targets, Words
+from polytask.batch import Ragged, Targets
 from polytask.nets.units import Units
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
-
-WORD_SPEC = InputSpec(numeric=0, vocabulary=20, characters=12, window=0)
 
 
 @dataclass(frozen=True)
@@ -103,23 +101,3 @@ def randomise(module: torch.nn.Module, scale: float = 0.3, seed: int = 5) -> Non
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
-
-
-def make_texts(counts: Sequence[int], spec: InputSpec = WORD_SPEC, seed: int = 0, characters: int = 4) -> Inputs:
-    """One window per text: a token per word, and one unknown token for a text without words."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.tensor([max(n, 1) for n in counts])
-    longest = int(lengths.max()) if len(counts) else 0
-    mask = torch.arange(longest) < lengths[:, None]
-    rows = len(counts)
-    values = torch.randint(3, spec.vocabulary, (rows, longest), generator=generator)
-    values[torch.tensor([n == 0 for n in counts], dtype=torch.bool)] = 1
-    values = values * mask
-    if spec.characters:
-        letters = torch.randint(3, spec.characters, (rows, longest, characters), generator=generator)
-        sizes = torch.randint(1, characters + 1, (rows, longest, 1), generator=generator)
-        letters = letters * (torch.arange(characters) < sizes) * mask[..., None]
-        values = torch.cat([values[..., None], letters], -1)
-    first = torch.cat([torch.arange(n) + r * longest for r, n in enumerate(counts)] or [torch.zeros(0).long()])
-    words = Words(first, first, torch.arange(len(first)), torch.tensor(counts, dtype=torch.int64), torch.arange(rows))
-    return Inputs(torch.zeros(rows, 0), torch.zeros(rows, 0).long(), values, mask, words)

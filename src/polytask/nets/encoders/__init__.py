@@ -8,6 +8,7 @@ from polytask.nets.encoders.gru import GRU
 from polytask.nets.encoders.mlp import MLP
 from polytask.nets.encoders.resnet import ResNet
 from polytask.nets.encoders.transformer import Transformer
+from polytask.nets.encoders.words import WordEncoder
 
 ENCODERS: Catalogue[Encoder] = Catalogue(
     "encoder",
@@ -19,7 +20,19 @@ ENCODERS: Catalogue[Encoder] = Catalogue(
         "conv": Conv,
         "gru": GRU,
         "transformer": Transformer,
+        "words": WordEncoder,
     },
 )
 
-__all__ = ["ENCODERS", "GRU", "MLP", "Conv", "Encoder", "FTTransformer", "ResNet", "Stages", "Transformer"]
+__all__ = [
+    "ENCODERS",
+    "GRU",
+    "MLP",
+    "Conv",
+    "Encoder",
+    "FTTransformer",
+    "ResNet",
+    "Stages",
+    "Transformer",
+    "WordEncoder",
+]

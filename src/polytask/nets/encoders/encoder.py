@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from polytask.batch import Features, Inputs, InputSpec
 from polytask.catalogue import Paper
 from polytask.errors import ConfigError, DataError
+from polytask.tokens.tokenizer import Tokenizer
 
 
 class Stages(nn.Module):
@@ -79,6 +80,14 @@ class Encoder(ABC):
     def pooled_pieces(self) -> Literal["first", "mean"]:
         """What the vector of a word is made of, for encoders of texts: its first piece, or the mean of all."""
         return "first"
+
+    def tokenizer(self) -> Tokenizer | None:
+        """What cuts texts into the tokens that it reads; None for encoders of anything else."""
+        return None
+
+    def restored(self) -> Encoder:
+        """An encoder that builds the same stages for weights that are at hand: it reads no file to start from."""
+        return self
 
     @abstractmethod
     def build(self, spec: InputSpec) -> Stages:

@@ -17,6 +17,7 @@ from polytask.nets.sharing.checks import at_least
 from polytask.nets.sharing.depths import groups_of
 from polytask.nets.sharing.labels import LabelEmbedding
 from polytask.nets.sharing.parted import PartedShared
+from polytask.nets.sharing.presence import is_linear
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.sharing.successive import Snapshot
 from polytask.tasks.parents import generations
@@ -42,7 +43,7 @@ class Hierarchical(Sharing):
     regularisation holds the trunk near its values at the start of the epoch, where the paper has a turn of each task.
 
     :param depths: task -> number of blocks below its pool, from 1 on; tasks left out follow their parents.
-    :param label_embeddings: whether higher tasks read the likely labels of parents.
+    :param label_embeddings: whether higher tasks read the likely labels of parents (not those of lists and trees).
     :param label_weight: weight of the losses that teach them, in units of the best constant predictor.
     :param successive_weight: δ of the penalty :math:`\delta \lVert \theta - \theta' \rVert^2`; the paper has 0.01.
     """
@@ -86,7 +87,9 @@ class HierarchicalShared(PartedShared):
         self.pools = nn.ModuleList([*(encoder.build(spec).pool for _ in levels[1:]), stages.pool])
         self.levels = {depth: i for i, depth in enumerate(levels)}
         parents = {parent for task in tasks for parent in task.parents} if options.label_embeddings else set()
-        self.labels = nn.ModuleList(LabelEmbedding(t, stages.width) for t in targets if t.task.name in parents)
+        self.labels = nn.ModuleList(
+            LabelEmbedding(t, stages.width) for t in targets if t.task.name in parents and is_linear(t)
+        )
         self.before = Snapshot(self.blocks) if options.successive_weight else None
 
     def forward(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polytask.batch import Features
+from polytask.nets.sharing.presence import of_unit
 from polytask.nets.sharing.side_heads import SideHead
 from polytask.tasks.binary import Binary
 from polytask.tasks.multiclass import Multiclass
@@ -33,9 +34,15 @@ class LabelEmbedding(nn.Module):
         return soft_labels(self.head.target.task, outputs) @ self.embedding
 
     def add(self, features: Features, outputs: Tensor) -> Features:
-        """Features with the vector of their row added everywhere: to every token, to every place of a map."""
-        vector, values = self(outputs), features.values
-        if values.ndim == 3:
+        """Features with the vector of their row added everywhere: to every token, to every place of a map.
+
+        Of texts, outputs are those of windows, then of tokens; a label of words is added to its own token alone.
+        """
+        values = features.values
+        own = self(of_unit(outputs, self.head.target, len(values)))
+        is_word = self.head.target.unit == "word"
+        vector = own.view(values.shape) if is_word else own
+        if values.ndim == 3 and not is_word:
             vector = vector[:, None]
         elif values.ndim == 4:
             vector = vector[:, :, None, None]

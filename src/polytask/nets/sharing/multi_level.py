@@ -14,6 +14,7 @@ from polytask.catalogue import Paper
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing.checks import at_least
 from polytask.nets.sharing.depths import groups_of
+from polytask.nets.sharing.presence import is_linear
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.sharing.side_heads import SideHead
 from polytask.tasks.task import Target
@@ -67,7 +68,10 @@ class MultiLevelShared(Shared):
         lower = range(len(groups) - 1) if is_all or options.side_weight else ()
         self.pools = nn.ModuleList([*(encoder.build(spec).pool for _ in lower), stages.pool])
         with_heads = lower if options.side_weight else ()
-        self.side = nn.ModuleList(nn.ModuleList(SideHead(t, stages.width) for _ in with_heads) for t in targets)
+        self.side = nn.ModuleList(
+            nn.ModuleList(SideHead(t, stages.width) for _ in with_heads if is_linear(t)) for t in targets
+        )
+        self.levels = len(with_heads)
 
     def forward(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
         """One vector for all tasks: ``(N, D)``, or ``(N, L D)`` when heads read all depths."""
@@ -91,8 +95,7 @@ class MultiLevelShared(Shared):
         ]
         if not losses:
             return None
-        levels = len(self._heads()[0])
-        return self.options.side_weight / levels * torch.stack(losses).sum()
+        return self.options.side_weight / self.levels * torch.stack(losses).sum()
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         """Stem, blocks and pools."""

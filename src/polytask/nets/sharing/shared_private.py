@@ -16,10 +16,11 @@ from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.sharing.checks import at_least
 from polytask.nets.sharing.experts import parts, private_experts, run
 from polytask.nets.sharing.parted import PartedShared
+from polytask.nets.sharing.presence import presence
 from polytask.nets.sharing.reversal import reverse
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.stacked import StackedStages, repeated
-from polytask.tasks.task import Target, labelled
+from polytask.tasks.task import Target
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class SharedPrivateShared(PartedShared):
     def penalty(self, representation: Representation, targets: Targets) -> Tensor | None:
         """Differences, and the discriminator's loss."""
         shared, private = representation.side["shared"].float(), representation.side["private"].float()
-        present = torch.stack([labelled(targets[task]) for task in self.tasks], 1).to(shared.dtype)
+        present = presence(targets, self.tasks, len(shared))
         terms = []
         if self.options.diff_weight:
             measure = overlap if self.options.orthogonality == "frobenius" else correlation

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytask.batch import Targets
+from polytask.nets.sharing.presence import of_unit
 from polytask.tasks.task import Target, labelled
 
 MOMENTUM = 0.1
@@ -42,7 +43,11 @@ class SideHead(nn.Module):
         return functional.linear(values.to(self.weight.dtype), self.weight, self.bias)
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
-        """Mean loss over labelled rows, in units of the constant predictor, times the task's weight; 0 without rows."""
+        """Mean loss over labelled rows, in units of the constant predictor, times the task's weight; 0 without rows.
+
+        :param outputs: ``(N, K)``; of texts those of rows, then of words, ``(N + M, K)``.
+        """
+        outputs = of_unit(outputs, self.target, len(targets))
         block = targets[self.name][:, None]
         present = labelled(block)[:, 0].to(torch.float32)
         count = present.sum()
