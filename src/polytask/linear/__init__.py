@@ -25,6 +25,7 @@ from polytask.linear.robust_feature import RobustFeature, RobustFeatureClassifie
 from polytask.linear.sparse_low_rank import SparseLowRank, SparseLowRankClassifier
 from polytask.linear.strength_search import StrengthCV
 from polytask.linear.task_gaussian_process import TaskGaussianProcess
+from polytask.linear.task_scorer import TaskScorer
 from polytask.linear.task_splits import TaskKFold
 from polytask.linear.task_trees import TaskTrees, TaskTreesClassifier
 from polytask.linear.temporal_group import TemporalGroup, TemporalGroupClassifier
@@ -91,6 +92,7 @@ __all__ = [
     "StrengthCV",
     "TaskGaussianProcess",
     "TaskKFold",
+    "TaskScorer",
     "TaskTrees",
     "TaskTreesClassifier",
     "TemporalGroup",

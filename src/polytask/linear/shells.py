@@ -113,6 +113,9 @@ class TaskRegressor(RegressorMixin, TaskModel):
 class TaskClassifier(ClassifierMixin, TaskModel):
     """A binary classification per task; all tasks have the same two classes."""
 
+    __metadata_request__predict_proba: ClassVar[dict[str, bool]] = {"tasks": True}
+    __metadata_request__decision_function: ClassVar[dict[str, bool]] = {"tasks": True}
+
     def read(self, X: Any, y: Any, tasks: Any, sample_weight: Any) -> Rows:
         """Check what ``fit`` was given; classes become -1 and 1."""
         if y is None:

@@ -44,6 +44,7 @@ class StrengthCV(MetaEstimatorMixin, BaseEstimator):
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"tasks": True}
     __metadata_request__predict: ClassVar[dict[str, bool]] = {"tasks": True}
     __metadata_request__score: ClassVar[dict[str, bool]] = {"tasks": True}
+    __metadata_request__predict_proba: ClassVar[dict[str, bool]] = {"tasks": True}
 
     def __init__(
         self, estimator: Any = None, grid: Any = None, *, folds: Any = 5, ratio: float = 1e-3, n_jobs: int | None = None
