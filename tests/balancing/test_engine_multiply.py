@@ -13,6 +13,7 @@ from polytask.balancing.engine.multiply import FASTER, LARGE, multiply, onednn_s
 def library(request, monkeypatch):
     monkeypatch.setattr(room, "onednn_share", lambda: 0.5 if request.param == "onednn" else 1.0)
     monkeypatch.setattr(room, "LARGE", 1)
+    monkeypatch.setattr(room, "LEAST", (1, 1))
     return request.param
 
 

@@ -16,15 +16,18 @@ from torch import Tensor
 LARGE = 2**21
 """Multiplications from which it is worth asking."""
 
+LEAST = (8, 64)
+"""Rows and columns of a product from which oneDNN does well."""
+
 FASTER = 0.75
 """Share of the time of ``@`` that oneDNN must stay below to be used."""
 
 
 def multiply(X: Tensor, Y: Tensor) -> Tensor:
     """``X Y``: ``(M, K), (K, N) -> (M, N)``, without a graph."""
-    is_large = len(X) * Y.numel() >= LARGE
+    is_large = len(X) * Y.numel() >= LARGE and len(X) >= LEAST[0] and Y.shape[1] >= LEAST[1]
     if is_large and X.dtype == Y.dtype == torch.float32 and X.device.type == "cpu" and onednn_share() < FASTER:
-        return _by_onednn(X, Y)
+        return _by_onednn(_packed(X), _packed(Y))
     return X @ Y
 
 
@@ -49,6 +52,11 @@ def speed(device: torch.device) -> float:
 def _by_onednn(X: Tensor, Y: Tensor) -> Tensor:
     found: Tensor = torch.ops.mkldnn._linear_pointwise(X, Y.t(), None, "none", [], "")
     return found
+
+
+def _packed(X: Tensor) -> Tensor:
+    """The matrix without gaps in memory, over which oneDNN would stumble."""
+    return X if X.is_contiguous() or X.t().is_contiguous() else X.contiguous()
 
 
 def _best(run: Callable[[], Tensor]) -> float:
