@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
 
 from polytask.data.cells import MISSING_WORDS, settle, without
+from polytask.data.content import check_encoding, content_of
 from polytask.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
 HEAD = 1 << 16
 """Bytes in which separator and header are looked for."""
-OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 def read_delimited(path: Path, *, text: Collection[str] = ()) -> pl.DataFrame:
@@ -26,7 +24,7 @@ def read_delimited(path: Path, *, text: Collection[str] = ()) -> pl.DataFrame:
     :param text: columns that stay text.
     :raises DataError: empty, not UTF-8, duplicate names, ragged, or words among numbers.
     """
-    content = _content(path)
+    content = content_of(path, "a header line with the column names, and rows below it")
     separator = _separator(content[:HEAD], path.name)
     names = _header(content, separator)
     frame = _cells(content, separator, names)
@@ -46,44 +44,10 @@ def separator_of(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(HEAD)
     whole_lines = head[: head.rfind(b"\n") + 1] or head
-    _check_encoding(whole_lines)
+    check_encoding(whole_lines)
     separator = _separator(whole_lines, path.name)
     _header(whole_lines, separator)
     return separator
-
-
-def _content(path: Path) -> bytes:
-    raw = path.read_bytes()
-    if path.name.lower().endswith(".gz"):
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"the file is no complete gzip archive: {error}.") from None
-    content = raw.removeprefix(b"\xef\xbb\xbf")
-    if not content.strip():
-        raise DataError("the file is empty.", do="Expected a header line with the column names, and rows below it.")
-    _check_encoding(content)
-    # Old Macintosh line ends would make the file one endless header.
-    return content.replace(b"\r", b"\n") if b"\n" not in content else content
-
-
-def _check_encoding(content: bytes) -> None:
-    other = OTHER_ENCODINGS.get(content[:2])
-    if other or b"\x00" in content:
-        found = (
-            f"this looks like {other}" if other else f"line {content[: content.index(0)].count(10) + 1} has a NUL byte"
-        )
-        raise DataError(f"expected text in UTF-8; {found}.", do="Save the file as CSV in UTF-8.")
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        shown = content[max(error.start - 15, 0) : error.start + 15].decode("latin-1")
-        raise DataError(
-            f"expected text in UTF-8, found the byte 0x{content[error.start]:02X} near {shown!r}.",
-            where=f"line {line}",
-            do="Save the file as UTF-8; Windows programs often write Latin-1 (cp1252).",
-        ) from None
 
 
 def _separator(head: bytes, filename: str) -> str:

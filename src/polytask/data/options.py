@@ -23,6 +23,8 @@ class SchemaOptions:
     :param max_levels: most frequent levels of a category that keep a code of their own; the rest share one.
     :param min_count: levels seen less often in training share one code.
     :param clip: standardised numbers are clipped to ``[-clip, clip]``.
+    :param text: for encoders of texts, the column that holds the text of a row (raw, or a list of words), or the two
+        columns of a pair; default: ``words``, else ``text``. The other options mean nothing there.
     """
 
     numeric: Scaling = "auto"
@@ -31,6 +33,7 @@ class SchemaOptions:
     max_levels: int = 256
     min_count: int = 2
     clip: float = 10.0
+    text: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.numeric not in ("auto", "standard", "quantile"):
@@ -41,6 +44,7 @@ class SchemaOptions:
                 f"expected a list of column names, found {self.categorical!r}.", where="schema.categorical"
             )
         object.__setattr__(self, "categorical", tuple(self.categorical))
+        object.__setattr__(self, "text", (self.text,) if isinstance(self.text, str) else tuple(self.text))
         if self.bins is not None and self.bins < 2:
             raise ConfigError(f"expected at least 2 bins, found {self.bins}.", where="schema.bins")
         if self.max_levels < 1 or self.min_count < 1:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from polytask.data.schema import Schema
 from polytask.data.text.schema import TextSchema
 
+AnySchema: TypeAlias = Schema | TextSchema
 
-def read_schema(mapping: Mapping[str, Any]) -> Schema | TextSchema:
+
+def read_schema(mapping: Mapping[str, Any]) -> AnySchema:
     """The schema of columns or of texts that ``to_json`` wrote.
 
     :raises polytask.errors.ConfigError: of another version, incomplete or of wrong types, with the path to the key.

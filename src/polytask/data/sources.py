@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 
-from polytask.data.delimited import read_delimited, separator_of
-from polytask.errors import DataError, did_you_mean
+from polytask.data.corpora.huggingface import from_hf_dataset, is_hf_dataset
+from polytask.data.corpora.reading import is_corpus, read_described
+from polytask.data.files import ending_of, existing, read_file, scan_file, unreadable
+from polytask.errors import DataError, UserError
 
 Source: TypeAlias = Any
-"""A path (CSV, TSV, Parquet, Arrow/Feather; CSV may be gzipped), a polars or pandas frame, or a dict of arrays."""
+"""A path (CSV, TSV, Parquet, Arrow/Feather; CSV may be gzipped), a polars or pandas frame, or a dict of arrays.
 
-DELIMITED = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-PARQUET = (".parquet", ".pq")
-ARROW = (".arrow", ".feather", ".ipc")
-KNOWN = (*DELIMITED, *PARQUET, *ARROW)
+Of texts also CoNLL-U, CoNLL columns, JSON lines, a data set of Hugging Face, or a mapping ``{path, format, tasks,
+...}`` (:func:`polytask.data.corpora.read_corpus`).
+"""
 
 
-def read(source: Source, *, name: str | None = None, text: Collection[str] = ()) -> pl.DataFrame:
+def read(
+    source: Source,
+    *,
+    name: str | None = None,
+    text: Collection[str] = (),
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> pl.DataFrame:
     """A table in memory.
 
     The types of a CSV are decided on whole columns. Cells of text that mean "missing" (empty, NA, N/A, NaN, null, None,
@@ -31,15 +38,16 @@ def read(source: Source, *, name: str | None = None, text: Collection[str] = ())
     :param source: a path, a polars frame (lazy or not), a pandas frame, or a dict of one-dimensional arrays.
     :param name: what the table is called in messages; default: the path.
     :param text: columns of a CSV that stay text whatever they look like.
+    :param columns: the target columns of every task, for corpora that say which tasks they label.
     :raises DataError: a table that cannot be used, with file, row and column and what to do.
 
     >>> read({"a": [1, 2], "b": ["x", "y"]}).shape
     (2, 2)
     """
-    place = name or (str(source) if isinstance(source, str | Path) else "table")
+    place = name or _called(source)
     try:
-        frame = _load(source, text)
-    except DataError as error:
+        frame = _load(source, text, columns)
+    except UserError as error:
         raise error.at(place) from None
     if frame.width == 0:
         raise DataError("the table has no columns.", where=place)
@@ -48,7 +56,9 @@ def read(source: Source, *, name: str | None = None, text: Collection[str] = ())
     return frame
 
 
-def scan(source: Source, *, name: str | None = None) -> pl.LazyFrame:
+def scan(
+    source: Source, *, name: str | None = None, columns: Mapping[str, Sequence[str]] | None = None
+) -> pl.LazyFrame:
     """A table that is read piece by piece when it is needed, for files larger than memory.
 
     Parquet, Arrow and CSV files stay on disk; anything else is read and made lazy. A large Parquet file is the better
@@ -58,49 +68,38 @@ def scan(source: Source, *, name: str | None = None) -> pl.LazyFrame:
     """
     if isinstance(source, pl.LazyFrame):
         return source
-    if not isinstance(source, str | Path):
-        return read(source, name=name).lazy()
+    if not isinstance(source, str | Path) or is_corpus(source):
+        return read(source, name=name, columns=columns).lazy()
     place = name or str(source)
     try:
-        path = _existing(Path(source))
+        path = existing(Path(source))
         ending = ending_of(path)
         if ending.endswith(".gz"):
             return read(source, name=name).lazy()
-        frame = _scan(path, ending)
+        frame = scan_file(path, ending)
         if not frame.collect_schema().names() or frame.head(1).collect().is_empty():
             raise DataError("the table has no rows.")
     except DataError as error:
         raise error.at(place) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise _unreadable(error).at(place) from None
+        raise unreadable(error).at(place) from None
     return frame
 
 
-def ending_of(path: Path) -> str:
-    """The ending that tells the format, lower case.
-
-    :raises DataError: it tells none.
-    """
-    lower = path.name.lower()
-    found = max((end for end in KNOWN if lower.endswith(end)), key=len, default=None)
-    if found is None:
-        raise DataError(
-            f"the ending {path.suffix!r} is no known format.",
-            do=f"Known: {', '.join(KNOWN)}. Save the table as CSV or Parquet.",
-        )
-    return found
-
-
-def _load(source: Source, text: Collection[str]) -> pl.DataFrame:
+def _load(source: Source, text: Collection[str], columns: Mapping[str, Sequence[str]] | None) -> pl.DataFrame:
     if isinstance(source, pl.DataFrame):
         return source
     if isinstance(source, pl.LazyFrame):
         return source.collect()
+    if is_corpus(source):
+        return read_described(source, columns)
+    if is_hf_dataset(source):
+        return from_hf_dataset(source)
     if isinstance(source, Mapping):
         return _from_arrays(source)
     if isinstance(source, str | Path):
-        path = _existing(Path(source))
-        return _from_file(path, ending_of(path), text)
+        path = existing(Path(source))
+        return read_file(path, ending_of(path), text)
     if type(source).__module__.split(".")[0] == "pandas":
         return _from_pandas(source)
     raise DataError(
@@ -108,34 +107,11 @@ def _load(source: Source, text: Collection[str]) -> pl.DataFrame:
     )
 
 
-def _from_file(path: Path, ending: str, text: Collection[str]) -> pl.DataFrame:
-    try:
-        if ending in DELIMITED:
-            return read_delimited(path, text=text)
-        return pl.read_parquet(path) if ending in PARQUET else _read_arrow(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise _unreadable(error) from None
-
-
-def _scan(path: Path, ending: str) -> pl.LazyFrame:
-    if ending in PARQUET:
-        return pl.scan_parquet(path)
-    if ending in ARROW:
-        return pl.scan_ipc(path)
-    return pl.scan_csv(
-        path,
-        separator=separator_of(path),
-        infer_schema_length=None,
-        null_values=["NA", "N/A", "NaN", "null", "None", "?"],
-        try_parse_dates=True,
-    )
-
-
-def _read_arrow(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_ipc(path)
-    except pl.exceptions.ComputeError:  # the streaming form of the same format has no footer
-        return pl.read_ipc_stream(path)
+def _called(source: Source) -> str:
+    """What a table is called in messages."""
+    if isinstance(source, Mapping):
+        return str(source["path"]) if is_corpus(source) else "table"
+    return str(source) if isinstance(source, str | Path) else "table"
 
 
 def _from_arrays(arrays: Mapping[Any, Any]) -> pl.DataFrame:
@@ -198,22 +174,3 @@ def _refuse_doubles(names: list[str]) -> None:
                 f"two columns are called {name!r}: columns {names.index(name) + 1} and {position + 1}.",
                 do="Rename one of them.",
             )
-
-
-def _existing(path: Path) -> Path:
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise DataError("expected a file, found a folder.", do="Give the path of one table in it.")
-    if not path.parent.is_dir():
-        raise DataError("there is no such file, nor its folder.", do="Check the path.")
-    nearby = [entry.name for entry in path.parent.iterdir() if entry.name.lower().endswith(KNOWN)]
-    raise DataError("there is no such file.", do=did_you_mean(path.name, nearby))
-
-
-def _unreadable(error: BaseException) -> DataError:
-    reason = str(error).strip().split("\n")[0][:200]
-    return DataError(
-        f"the file cannot be read: {reason}.",
-        do="It may be damaged, cut short, or of another format than its ending says.",
-    )

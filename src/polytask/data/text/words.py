@@ -29,8 +29,7 @@ class Wordlists:
 
     def lists(self, name: str = "words") -> pl.Series:
         """The words as a column of lists."""
-        flat = self.flat.to_arrow().cast(pa.large_string())
-        return pl.Series(name, pl.from_arrow(pa.LargeListArray.from_arrays(offsets_of(self.counts), flat)))
+        return nested(self.flat, self.counts).alias(name)
 
 
 def wordlists(piece: pl.DataFrame, columns: Sequence[str], offset: int = 0) -> Wordlists:
@@ -51,6 +50,12 @@ def wordlists(piece: pl.DataFrame, columns: Sequence[str], offset: int = 0) -> W
     order[spans(before, first_counts)] = np.arange(len(first))
     order[spans(before + first_counts, second_counts)] = np.arange(len(first), len(first) + len(second))
     return Wordlists(pl.concat([first.alias("words"), second.alias("words")]).gather(order), counts, first_counts)
+
+
+def nested(flat: pl.Series, counts: Ints) -> pl.Series:
+    """Values as a column of lists, so many for each row; the inverse of :func:`flattened`."""
+    values = flat.rechunk().to_arrow()
+    return pl.Series(flat.name, pl.from_arrow(pa.LargeListArray.from_arrays(offsets_of(counts), values)))
 
 
 def flattened(lists: pl.Series) -> tuple[pl.Series, Ints]:
