@@ -108,6 +108,19 @@ def test_a_run_goes_on_as_it_began(place: Path, polytask: Polytask, extra: list[
     assert polytask("train", *extra, "--resume", "r").code == 2
 
 
+def test_a_run_can_be_stopped_where_it_is(place: Path, polytask: Polytask) -> None:
+    polytask("train", "c.yaml", "--run", "r", "--no-report")
+    record = (place / "r/run.json").read_text()
+    (place / "r/run.json").write_text(record.replace('"finished"', '"running"'))
+    result = polytask("train", "--resume", "r", "--stop-here", "--no-report")
+    assert result.code == 0
+    assert "stopped on request" in result.err
+    assert '"finished"' in (place / "r/run.json").read_text()
+    alone = polytask("train", "c.yaml", "--stop-here")
+    assert alone.code == 2
+    assert "--resume RUN" in alone.err
+
+
 def test_overwrite_replaces_a_run(place: Path, polytask: Polytask) -> None:
     assert polytask("train", "c.yaml", "--run", "r", "--no-report").code == 0
     assert polytask("train", "c.yaml", "--run", "r", "--no-report").code == 2

@@ -328,7 +328,13 @@ class Learner:
         )
 
     def _learn(
-        self, prepared: Prepared, run: Path | None, listeners: Sequence[Listener], fabric: Fabric | None = None
+        self,
+        prepared: Prepared,
+        run: Path | None,
+        listeners: Sequence[Listener],
+        fabric: Fabric | None = None,
+        *,
+        stop_here: bool = False,
     ) -> Learner:
         trained: Trained = train_model(
             prepared.train,
@@ -341,6 +347,7 @@ class Learner:
             fabric=fabric,
         )
         self._fitted = Fitted(
+            stop_here=stop_here,
             prepared.schema, trained.parts, trained.history, trained.best_epoch, trained.best_epoch_per_task
         )
         return self
@@ -361,16 +368,19 @@ def resume(
     listeners: Sequence[Listener] = (),
 ) -> Learner:
     """Go on with a run that was killed: the same final weights, bit for bit on a CPU, as without the kill.
+    stop_here: bool = False,
 
     :param run: its folder.
     :param train: the same data again; default: the files that the run read, if it read files.
     :raises polytask.errors.RunError: no run there, or the data have changed.
     """
+    :param stop_here: train no further: the model of the best epoch so far, of a run that went astray or is good enough.
     opened: Opened = open_run(Path(run), train, validation, lazy=storage is not None)
     learner = Learner.from_config(opened.config)
     prepared = learner._prepare(opened.train, opened.validation, None if storage is None else Path(storage))
     check_same_data(Path(run), opened.record, prepared)
-    return learner._learn(prepared, Path(run), (*listeners, RunFiles(Path(run), opened.record)))
+    files = RunFiles(Path(run), opened.record)
+    return learner._learn(prepared, Path(run), (*listeners, files), stop_here=stop_here)
 
 
 def load(folder: str | Path, *, trust: bool = False) -> Learner:

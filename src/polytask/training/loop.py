@@ -41,6 +41,7 @@ class Job:
     :param progress: changes while the loop runs; a resumed run brings its own.
     :param save: writes a checkpoint; None when there is no run folder.
     :param judge: says how well each task is solved on training rows, after an epoch; None if the balancer does not ask.
+    :param stop_here: train no further; the best epoch so far is kept.
     """
 
     fabric: Fabric
@@ -52,6 +53,7 @@ class Job:
     progress: Progress
     save: Save | None = None
     judge: Judge | None = None
+    stop_here: bool = False
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -128,8 +130,20 @@ def _skips(job: Job, result: StepResult) -> Iterator[Event]:
             f"{what} not finite in {progress.streaks[worst]} steps in a row.",
             where=f"epoch {progress.epoch + 1}, step {progress.step}",
             do="Look for extreme values in the labels and features (polytask check), lower training.lr, set "
-            "training.clip_norm to 1.0, or choose a more robust loss. The last checkpoint is intact.",
+            "training.clip_norm to 1.0, or choose a more robust loss." + _way_out(job),
         )
+
+
+def _way_out(job: Job) -> str:
+    """How to keep what there is, where there is something."""
+    if job.save is None:
+        return ""
+    if not job.progress.epoch:
+        return " No epoch is complete."
+    return (
+        " The last checkpoint is intact: polytask train --resume RUN --stop-here, or resume(run, stop_here=True), "
+        "makes a model of the best epoch so far."
+    )
 
 
 def _end_epoch(job: Job) -> EpochDone:
@@ -172,6 +186,8 @@ def _end_epoch(job: Job) -> EpochDone:
 def _why_stop(job: Job) -> str | None:
     """Why the loop ends before the next epoch; None to go on."""
     progress, options = job.progress, job.options
+    if job.stop_here:
+        return "stopped on request"
     if progress.epoch >= options.epochs:
         return "all epochs done"
     if options.max_steps is not None and progress.step >= options.max_steps:

@@ -22,7 +22,7 @@ from polytask.batch import InputSpec
 from polytask.data.batches import Batches
 from polytask.data.sampling.sampler import Sampler
 from polytask.data.table import Table
-from polytask.errors import ConfigError
+from polytask.errors import ConfigError, RunError
 from polytask.nets.model import Model
 from polytask.nets.sharing.hard import Hard
 from polytask.record.run import EpochRecord
@@ -87,6 +87,7 @@ def train_model(
     fabric: Fabric | None = None,
     start: Mapping[str, Tensor] | None = None,
     frozen: bool = False,
+    stop_here: bool = False,
 ) -> Trained:
     """Train one model on encoded rows. The same arguments give the same weights, bit for bit on a CPU.
 
@@ -101,6 +102,7 @@ def train_model(
     :param start: weights to start from where they fit, under the keys of ``Model.task_state``; default: those of the
         model that the recipe names, or fresh ones.
     :param frozen: leave what the tasks share as it is, and learn what belongs to single tasks.
+    :param stop_here: train no further than the checkpoint in ``run``, and keep the best of its epochs.
     :raises polytask.errors.TrainingError: a loss was not finite too often in a row.
     """
     options, seed = recipe.options, recipe.options.seed if seed is None else seed
@@ -138,9 +140,12 @@ def train_model(
         )
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
         progress = _begin(run, stepper, targets, seed, recipe.sharing.settled)
+        if stop_here and not progress.epoch:
+            raise RunError("no epoch of it is complete.", where=str(run), do="Begin it again in a new folder.")
         validator = Validator(held_out, targets, units, options.select_by)
         judge = judge_of(recipe.balancer, model, fabric, train_table, targets, seed=seed)
-        job = Job(fabric, stepper, batches, validator, options, seed, progress, _saver(run, stepper, progress), judge)
+        save = _saver(run, stepper, progress)
+        job = Job(fabric, stepper, batches, validator, options, seed, progress, save, judge, stop_here)
         finished = _listen(train(job), listeners if fabric.is_global_zero else ())
         return _trained(model, targets, recipe, progress, finished)
 

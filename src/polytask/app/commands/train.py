@@ -30,6 +30,9 @@ Track = Annotated[
 Resume = Annotated[
     Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped; without CONFIG.")
 ]
+StopHere = Annotated[
+    bool, typer.Option("--stop-here", help="With --resume: train no further, and keep the best epoch so far.")
+]
 
 
 def command(
@@ -37,6 +40,7 @@ def command(
     *,
     run: RunFolderOption = None,
     resumed: Resume = None,
+    stop_here: StopHere = False,
     overwrite: Overwrite = False,
     report: Report = True,
     track: Track = None,
@@ -50,6 +54,8 @@ def command(
     if resumed is not None:
         _refuse_beside_resume(config, run, changes, overwrite=overwrite)
         place, resolved = resumed, _config_of(resumed)
+    elif stop_here:
+        raise ConfigError("--stop-here keeps what a run has come to; found no --resume RUN.", do="Name the run.")
     elif config is None:
         raise ConfigError("expected CONFIG, or --resume RUN; found neither.", do="polytask init writes a CONFIG.")
     else:
@@ -61,7 +67,7 @@ def command(
     listeners += [Tracked(name, place, resolved.to_mapping()) for name in track or ()]
     with keeping(f"Up to the last checkpoint all is kept; go on with: polytask train --resume {place}"):
         if resumed is not None:
-            learner = resume(place, sides.train, sides.validation, listeners=listeners)
+            learner = resume(place, sides.train, sides.validation, listeners=listeners, stop_here=stop_here)
         else:
             learner = _fit(opened, sides, place, listeners, overwrite=overwrite)
     _finish(learner, sides, place, report=report)
