@@ -9,7 +9,11 @@ model with its stacked copies (trunks, experts, towers) run one after another, o
 faster. All contenders run in one process, in turn; times are medians over rounds, ratios medians (with quartiles) of
 the ratios within a round.
 
-The last lines compare a mixture of 8 experts at T = 8 with one dense trunk that is 8 times as wide.
+The last lines are about a mixture of 8 experts at T = 8, by rows in a batch: against one dense trunk that is 8 times as
+wide; against the same with a loop over its experts; against a mixture written by hand in plain PyTorch, with loops over
+experts, gates, heads and losses, under the same fused AdamW and under AdamW as it comes; and against the least time
+that its matrix products can take on this machine. "most": what any way of writing it could gain over the loop by hand
+with fused AdamW.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from unittest import mock
 import polars as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polytask.batch import Features, Inputs, InputSpec, Targets
 from polytask.nets import stacked
@@ -70,11 +75,15 @@ def looped() -> Iterator[None]:
 
 @dataclass
 class Contender:
-    """One way of making a step, and the seconds per step of every round."""
+    """One way of making a step, and the seconds per step of every round.
 
-    model: Model
+    :param scale: what the seconds are multiplied with, where a step stands for a little more or less work.
+    """
+
+    model: nn.Module
     step: Callable[[], None]
     seconds: list[float] = field(default_factory=list)
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class Setting:
             outputs = model(inputs)
             total = model.losses(outputs, targets).values.sum()
             penalty = model.sharing.penalty(outputs.representation, targets)
-            (total if penalty is None else total + penalty).backward()
+            torch.autograd.backward(total if penalty is None else total + penalty)
             optimizer.step()
 
         return Contender(model, step)
@@ -172,15 +181,87 @@ def compare(setting: Setting, ways: Sequence[str], tasks: int, rounds: int, seco
         hard.seconds.clear()
 
 
-def experts(setting: Setting, rounds: int, seconds: float) -> None:
-    """Eight experts at T = 8 against a dense trunk of their total width, and against the loop."""
-    mixture = setting.contender(MMoE(experts=8), 8)
-    wide = setting.contender(Hard(), 8, replace(setting.encoder, width=8 * setting.encoder.width))
-    loop = naive(setting, MMoE(experts=8), 8) or mixture
-    setting.measure([mixture, wide, loop], rounds, seconds)
-    print(f"\n8 experts, T = 8: {milliseconds(mixture):.3f} ms")
-    print(f"over one dense trunk of {8 * setting.encoder.width} units: {ratio(mixture, wide)}")
-    print(f"loop over stack: {ratio(loop, mixture)}")
+class Plain(nn.Module):
+    """A mixture of experts as it is usually written by hand."""
+
+    def __init__(self, encoder: MLP, tasks: int, experts: int) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(self._expert(encoder) for _ in range(experts))
+        self.gates = nn.ModuleList(nn.Linear(COLUMNS, experts, bias=False) for _ in range(tasks))
+        self.heads = nn.ModuleList(nn.Linear(encoder.width, 1) for _ in range(tasks))
+
+    def _expert(self, encoder: MLP) -> nn.Sequential:
+        inputs = [COLUMNS, *[encoder.width] * (encoder.depth - 1)]
+        layers = [(nn.Linear(size, encoder.width), nn.ReLU(), nn.Dropout(encoder.dropout)) for size in inputs]
+        return nn.Sequential(*(part for layer in layers for part in layer))
+
+    def forward(self, rows: Tensor) -> list[Tensor]:
+        """Outputs ``(N, 1)`` by task."""
+        experts = torch.stack([expert(rows) for expert in self.experts], 1)
+        mixed = [(gate(rows).softmax(-1)[..., None] * experts).sum(1) for gate in self.gates]
+        return [head(values) for head, values in zip(self.heads, mixed, strict=True)]
+
+
+def plain(setting: Setting, tasks: int, experts: int, *, fused: bool | None) -> Contender:
+    """The mixture written by hand, with its own loop over losses."""
+    generator = torch.Generator().manual_seed(tasks)
+    labels = torch.randint(0, 2, (setting.rows, tasks), generator=generator).float()
+    labels[torch.rand(labels.shape, generator=generator) < 0.2] = torch.nan
+    rows = torch.randn(setting.rows, COLUMNS, generator=generator).to(setting.device)
+    labels = labels.to(setting.device)
+    model = Plain(setting.encoder, tasks, experts).to(setting.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=fused)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        total = torch.zeros((), device=setting.device)
+        for task, outputs in enumerate(model(rows)):
+            seen = ~labels[:, task].isnan()
+            total = total + functional.binary_cross_entropy_with_logits(outputs[seen, 0], labels[seen, task])
+        torch.autograd.backward(total)
+        optimizer.step()
+
+    return Contender(model, step)
+
+
+def products(setting: Setting, experts: int) -> Contender:
+    """Only the matrix products of a step of the experts, each as one large product of as many operations.
+
+    Forward, gradients of the inputs (but of the first layer) and of the weights: nothing else, no memory to speak of.
+    """
+    width, depth = setting.encoder.width, setting.encoder.depth
+    pairs = experts * setting.rows * width * (2 * COLUMNS + 3 * width * (depth - 1))
+    side = 1024
+    one, other = (torch.randn(side, side, device=setting.device) for _ in range(2))
+    count = max(1, round(pairs / side**3))
+
+    def step() -> None:
+        for _ in range(count):
+            torch.mm(one, other)
+
+    found = Contender(nn.Identity(), step)
+    found.scale = pairs / side**3 / count
+    return found
+
+
+def experts(setting: Setting, batches: Sequence[int], rounds: int, seconds: float) -> None:
+    """Eight experts at T = 8, by rows in a batch."""
+    print("\n8 experts, T = 8; columns behind ms: times over the mixture's own")
+    heads = ("rows", "ms", "dense trunk", "own, looped", "by hand", "by hand, default", "products", "most")
+    print(("{:>6}{:>10}" + "{:>22}" * 5 + "{:>8}").format(*heads))
+    for rows in batches:
+        own = replace(setting, rows=rows)
+        mixture = own.contender(MMoE(experts=8), 8)
+        wide = own.contender(Hard(), 8, replace(setting.encoder, width=8 * setting.encoder.width))
+        loop = naive(own, MMoE(experts=8), 8) or mixture
+        by_hand = [plain(own, 8, 8, fused=fused) for fused in (True, None)]
+        bare = products(own, 8)
+        others = [wide, loop, *by_hand, bare]
+        own.measure([mixture, *others], rounds, seconds)
+        bare.seconds = [bare.scale * taken for taken in bare.seconds]
+        most = milliseconds(by_hand[0]) / milliseconds(bare)
+        cells = "".join(f"{ratio(other, mixture):>22}" for other in others)
+        print(f"{rows:>6}{milliseconds(mixture):>10.3f}{cells}{most:>8.2f}", flush=True)
 
 
 def main() -> None:
@@ -190,6 +271,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64, 256], help="rows, for the mixture at T = 8")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.1, help="per contender and round")
     parser.add_argument("--threads", type=int, default=1)
@@ -201,7 +283,7 @@ def main() -> None:
     print(f"{'sharing':<16}{'T':>4}{'ms':>10}   {'over hard':<22}{'loop over stack'}")
     for tasks in arguments.tasks:
         compare(setting, arguments.ways, tasks, arguments.rounds, arguments.seconds)
-    experts(setting, arguments.rounds, arguments.seconds)
+    experts(setting, arguments.batches, arguments.rounds, arguments.seconds)
 
 
 if __name__ == "__main__":

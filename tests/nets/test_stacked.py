@@ -13,6 +13,7 @@ from polytask.nets.decay import parameter_groups
 from polytask.nets.encoders import ENCODERS, GRU, MLP, Conv, FTTransformer, ResNet, Transformer
 from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.stacked import StackedStages
+from polytask.nets.stacked_layers import Product, StackedLinear
 
 KINDS = {
     "mlp": MLP(width=6, dropout=0.0),
@@ -110,3 +111,34 @@ def test_what_decays_in_a_copy_decays_in_the_stack(name: str, stackable: bool) -
         return sum(p.numel() for group in parameter_groups(module, 0.1)[:1] for p in group["params"])
 
     assert numbers(stacked) == COPIES * numbers(copies[0]) > 0
+
+
+def test_stacked_products_have_the_gradients_of_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(3, 4, 2), (3, 5, 2), (3, 5)]
+    given = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(Product.apply, given)
+    assert torch.autograd.gradgradcheck(Product.apply, given)
+
+
+def test_several_gradients_at_once_pass_through_stacked_products() -> None:
+    layer = StackedLinear([nn.Linear(4, 3) for _ in range(2)])
+    outputs = layer(torch.randn(2, 5, 4))
+    directions = torch.randn(6, *outputs.shape)
+    parameters = list(layer.parameters())
+    joint = torch.autograd.grad(outputs, parameters, directions, retain_graph=True, is_grads_batched=True)
+    for i, direction in enumerate(directions):
+        for all_of_them, alone in zip(joint, torch.autograd.grad(outputs, parameters, direction, True), strict=True):
+            torch.testing.assert_close(all_of_them[i], alone)
+
+
+def test_gradients_of_stacked_weights_lie_as_the_weights_do() -> None:
+    layer = StackedLinear([nn.Linear(4, 3) for _ in range(2)])
+    layer(torch.randn(2, 5, 4, requires_grad=True)).sum().backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.stride() == layer.weight.stride()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(torch.randn(2, 5, 4))
+    assert found.dtype == torch.bfloat16
+    found.sum().backward()
+    assert layer.weight.grad.dtype == torch.float32

@@ -6,6 +6,7 @@ Each takes the n layers, copies their weights, and keeps the names of their para
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,45 @@ class StackedLinear(nn.Module):
             joint = functional.linear(values[0], self.weight.flatten(0, 1), bias)
             return joint.view(*joint.shape[:-1], count, outputs).movedim(-2, 0)
         rows = values.flatten(1, -2) if values.ndim != 3 else values
-        weight = self.weight.transpose(1, 2)
-        product = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
+        product = torch.bmm(rows, self.weight.mT) if self.bias is None else _product(rows, self.weight, self.bias)
         return product if values.ndim == 3 else product.view(*values.shape[:-1], outputs)
+
+
+class Product(torch.autograd.Function):
+    """n linear layers with bias, whose gradients of the weights come out as the weights lie.
+
+    That of ``baddbmm`` comes out transposed and is copied once more on its way to the parameter: with few rows, when
+    weights are most of what is read and written, a third of the step.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """``(n, N, I), (n, O, I), (n, O) -> (n, N, O)``."""
+        return torch.baddbmm(bias[:, None], rows, weight.mT)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Keep rows and weights for the way back."""
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of those that want one."""
+        rows, weight = ctx.saved_tensors
+        above = gradients[0]
+        wants_rows, wants_weight, wants_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(above, weight.to(above.dtype)) if wants_rows else None,
+            torch.bmm(above.mT, rows.to(above.dtype)) if wants_weight else None,
+            above.sum(1) if wants_bias else None,
+        )
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    found: Tensor = Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return found
 
 
 class StackedLayerNorm(nn.Module):
