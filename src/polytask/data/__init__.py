@@ -2,6 +2,7 @@
 
 from polytask.data.batches import Batches
 from polytask.data.columns import COLUMNS
+from polytask.data.corpora import read_corpus
 from polytask.data.division import split
 from polytask.data.infer import Note
 from polytask.data.leakage import check_leakage
@@ -15,6 +16,7 @@ from polytask.data.splits import SPLITS
 from polytask.data.splits.split import Split
 from polytask.data.table import Table
 from polytask.data.text.schema import TextSchema
+from polytask.data.token_batches import TokenBatches
 
 __all__ = [
     "COLUMNS",
@@ -30,8 +32,10 @@ __all__ = [
     "Split",
     "Table",
     "TextSchema",
+    "TokenBatches",
     "check_leakage",
     "read",
+    "read_corpus",
     "sample",
     "scan",
     "split",

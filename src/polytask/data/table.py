@@ -175,13 +175,12 @@ class Table:
             return self.texts.labelled_counts(self.index)
         return {task: int(labelled(self.labels(task)).sum()) for task in self.targets.layout}
 
-    @property
-    def tokens(self) -> Tensor:
-        """``(N,)`` int64: about how many tokens each row has in a batch; 1 for rows of columns."""
+    def token_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``(N,)`` windows of each row, and ``(N,)`` tokens of its longest one; 1 and 1 for rows of columns."""
         if self.texts is None:
-            return torch.ones(len(self), dtype=torch.int64)
-        counts = torch.from_numpy(self.texts.tokens.tokens)
-        return counts if self.index is None else counts[self.index]
+            return np.ones(len(self), np.int64), np.ones(len(self), np.int64)
+        windows, longest = self.texts.tokens.windows, self.texts.tokens.longest
+        return (windows, longest) if self.index is None else (windows[self.index.numpy()], longest[self.index.numpy()])
 
     @classmethod
     def _of_texts(cls, texts: Texts, sources: Mapping[str, range]) -> Table:

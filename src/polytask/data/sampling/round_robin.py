@@ -23,5 +23,7 @@ class RoundRobin(Sampler):
         return slots // len(sizes) + (np.arange(len(sizes)) < slots % len(sizes)).astype(np.int64)
 
     def order(self, quota: Ints, rng: Generator) -> Ints:
-        """0, 1, ..., S - 1, 0, 1, ..."""
-        return np.arange(quota.sum()) % len(quota)
+        """0, 1, ..., S - 1, 0, 1, ...; a source whose slots are used up is passed over."""
+        owner = np.repeat(np.arange(len(quota)), quota)
+        turn = np.arange(len(owner)) - np.repeat(np.cumsum(quota) - quota, quota)
+        return owner[np.lexsort((owner, turn))]

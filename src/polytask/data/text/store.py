@@ -14,6 +14,7 @@ from polytask.data.text.spill import Spill, mapped
 from polytask.tokens.encoded import Encoded
 from polytask.tokens.ragged import Codes, Ints, offsets_of, spans
 from polytask.tokens.vocabulary import Vocabulary
+from polytask.tokens.windows import OVERLAP
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,20 @@ class TokenStore:
         return offsets_of(self.row_pieces)
 
     @cached_property
-    def tokens(self) -> Ints:
-        """``(N,)``: tokens of each row in a batch: pieces, and special ones in every window (about)."""
-        pieces, width, capacity = (
-            self.row_pieces.astype(np.int64),
-            self.vocabulary.marks.width,
-            self.vocabulary.capacity,
-        )
-        windows = np.maximum(-(-pieces // (capacity * 3 // 4 or 1)), 1) if capacity else np.ones_like(pieces)
-        windows = np.where(pieces <= capacity, 1, windows) if capacity else windows
-        return np.maximum(pieces + width * windows, 1)
+    def windows(self) -> Ints:
+        """``(N,)``: windows of each row, about: a long word may make one more."""
+        capacity = self.vocabulary.capacity
+        if not capacity:
+            return np.ones(len(self), np.int64)
+        beyond = np.maximum(self.row_pieces.astype(np.int64) - capacity, 0)
+        return 1 + -(-beyond // (capacity - capacity // OVERLAP))
+
+    @cached_property
+    def longest(self) -> Ints:
+        """``(N,)``: tokens of the longest window of each row, special ones included; at least 1."""
+        pieces, capacity = self.row_pieces.astype(np.int64), self.vocabulary.capacity
+        within = np.minimum(pieces, capacity) if capacity else pieces
+        return np.maximum(within + self.vocabulary.marks.width, 1)
 
     def words_of(self, rows: Ints) -> Ints:
         """Numbers of the words of some rows."""

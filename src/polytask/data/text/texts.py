@@ -88,12 +88,12 @@ class Texts:
 
     def limited(self, rows: Tensor, size: int, tokens: int) -> Iterator[Tensor]:
         """Rows in their order, at most ``size`` and at most ``tokens`` padded tokens at a time."""
-        lengths = self.tokens.tokens[rows.numpy()]
-        begin = 0
-        while begin < len(lengths):
-            longest = np.maximum.accumulate(lengths[begin : begin + size])
-            fitting = int(np.searchsorted(longest * np.arange(1, len(longest) + 1), tokens, side="right"))
-            end = begin + max(fitting, 1)
+        own = rows.numpy()
+        lengths, windows, begin = self.tokens.longest[own], self.tokens.windows[own], 0
+        while begin < len(own):
+            part = slice(begin, begin + size)
+            padded = np.maximum.accumulate(lengths[part]) * np.cumsum(windows[part])
+            end = begin + max(int(np.searchsorted(padded, tokens, side="right")), 1)
             yield rows[begin:end]
             begin = end
 
