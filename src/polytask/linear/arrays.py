@@ -22,6 +22,16 @@ def inner(x: Array, y: Array) -> float:
     return float(np.vdot(x, y))
 
 
+def column_inner(x: Array, y: Array) -> Array:
+    """The inner products of the columns of two matrices."""
+    return np.asarray(np.einsum("tj,tj->j", x, y))
+
+
+def column_norms(x: Array) -> Array:
+    """The norms of the columns."""
+    return np.asarray(np.sqrt(np.einsum("tj,tj->j", x, x)))
+
+
 def is_sparse(x: Any) -> bool:
     """Whether ``x`` is a sparse matrix or array of scipy; its type stays open."""
     return bool(sp.issparse(x))

@@ -54,6 +54,10 @@ class Design(ABC):
         """``X_t' diag(weight) X_t`` as (T, d, d), or (1, d, d) where all tasks share one."""
 
     @abstractmethod
+    def squares(self, weight: Array) -> Array:
+        """The diagonals of ``gram`` (T, d) or (1, d)."""
+
+    @abstractmethod
     def columns(self, chosen: Codes) -> Design:
         """The design of some features."""
 
@@ -74,14 +78,14 @@ class StackedDesign(Design):
         self.rows = len(slots) / tasks
 
     @classmethod
-    def build(cls, X: Array, codes: Codes, means: Array) -> StackedDesign:
-        """From rows (N, d), the task of each row (N,) and the centre of each task (T, d)."""
-        tasks = len(means)
+    def build(cls, X: Array, codes: Codes, tasks: int) -> StackedDesign:
+        """From rows (N, d) and the task of each row (N,); not yet centred."""
         counts = np.bincount(codes, minlength=tasks)
         sizes = 2 ** np.ceil(np.log2(np.maximum(counts, 1))).astype(np.intp)
-        order = np.argsort(codes, kind="stable")
-        position = np.empty(len(codes), dtype=np.intp)
-        position[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+        position = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+        if np.any(codes[1:] < codes[:-1]):
+            order = np.argsort(codes, kind="stable")
+            position[order] = position.copy()
         start = np.empty(tasks, dtype=np.intp)
         stacks: list[tuple[Codes, slice, int]] = []
         total = 0
@@ -93,8 +97,20 @@ class StackedDesign(Design):
             total += height * len(members)
         slots = start[codes] + position
         flat = np.zeros((total, X.shape[1]))
-        flat[slots] = X - means[codes]
+        flat[slots] = X
         return cls(flat, slots, stacks, tasks)
+
+    def centred(self, means: Array) -> StackedDesign:
+        """The same rows less the centre of each task (T, d)."""
+        flat = np.empty_like(self.flat)
+        for members, part, height in self.stacks:
+            np.subtract(
+                self._stack(part, height), means[members, None, :], out=flat[part].reshape(-1, height, self.features)
+            )
+        padding = np.ones(len(flat), dtype=bool)
+        padding[self.slots] = False
+        flat[padding] = 0.0
+        return StackedDesign(flat, self.slots, self.stacks, self.tasks)
 
     def lay(self, values: Array) -> Array:
         """Put in the slots; padding is zero."""
@@ -134,11 +150,23 @@ class StackedDesign(Design):
         return out
 
     def gram(self, weight: Array) -> Array:
-        """One batched product per stack."""
+        """One batched product per stack, of the rows with themselves (half the work in BLAS) where all weigh alike."""
+        own = weight[self.slots]
+        alike = bool(np.all(own == own[0]))
         out = np.empty((self.tasks, self.features, self.features))
         for members, part, height in self.stacks:
             X = self._stack(part, height)
-            out[members] = np.matmul(X.transpose(0, 2, 1), X * weight[part].reshape(-1, height, 1))
+            out[members] = np.matmul(X.transpose(0, 2, 1), X if alike else X * weight[part].reshape(-1, height, 1))
+        if alike and own[0] != 1:
+            out *= own[0]
+        return out
+
+    def squares(self, weight: Array) -> Array:
+        """Over the rows of every stack."""
+        out = np.empty((self.tasks, self.features))
+        for members, part, height in self.stacks:
+            X = self._stack(part, height)
+            out[members] = np.einsum("trj,trj,tr->tj", X, X, weight[part].reshape(-1, height))
         return out
 
     def columns(self, chosen: Codes) -> StackedDesign:
@@ -194,6 +222,13 @@ class SparseDesign(Design):
         outer = self.means[:, :, None] * self.means[:, None, :]
         return np.asarray(out - cross - cross.transpose(0, 2, 1) + total * outer)
 
+    def squares(self, weight: Array) -> Array:
+        """By sparse products."""
+        raw = (self.transposed.power(2) @ weight).reshape(self.tasks, self.features)
+        sums = (self.transposed @ weight).reshape(self.tasks, self.features)
+        total = self.sums(weight)[:, None]
+        return np.asarray(raw - 2 * self.means * sums + total * self.means**2)
+
     def columns(self, chosen: Codes) -> SparseDesign:
         """A copy of the chosen columns."""
         return SparseDesign(self.X[:, chosen].tocsr(), self.codes, self.means[:, chosen])
@@ -248,6 +283,13 @@ class SharedDesign(Design):
                 cross = np.outer(np.asarray(self.X.T @ w), mean)
                 out[t] += w.sum() * np.outer(mean, mean) - cross - cross.T
         return out
+
+    def squares(self, weight: Array) -> Array:
+        """One product."""
+        weight, means = weight[:, : self.grams], self.means[: self.grams]
+        squared = self.X.power(2) if is_sparse(self.X) else np.square(self.X)
+        raw, sums = np.asarray((squared.T @ weight).T), np.asarray((self.X.T @ weight).T)
+        return np.asarray(raw - 2 * means * sums + weight.sum(axis=0)[:, None] * means**2)
 
     def columns(self, chosen: Codes) -> SharedDesign:
         """A copy of the chosen columns."""

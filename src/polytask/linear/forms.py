@@ -122,7 +122,7 @@ def read_tasks(tasks: Any, rows: int) -> tuple[NDArray[Any], Codes]:
         raise DataError(
             f"tasks must have one label per row of X: expected shape ({rows},), found {given.shape}.", where="tasks"
         )
-    missing = np.array([value is None or value != value for value in given.tolist()], dtype=bool)  # noqa: PLR0124
+    missing = _missing(given)
     if missing.any():
         raise DataError(f"row {int(np.flatnonzero(missing)[0])} has no task label.", where="tasks")
     try:
@@ -130,6 +130,15 @@ def read_tasks(tasks: Any, rows: int) -> tuple[NDArray[Any], Codes]:
     except TypeError as error:
         raise DataError("task labels must be of one type, all numbers or all strings.", where="tasks") from error
     return labels, codes.astype(np.intp, copy=False)
+
+
+def _missing(names: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which names are None or NaN."""
+    if names.dtype.kind in "biuUS":
+        return np.zeros(len(names), dtype=bool)
+    if names.dtype.kind == "f":
+        return np.asarray(np.isnan(names))
+    return np.array([value is None or value != value for value in names.tolist()], dtype=bool)  # noqa: PLR0124
 
 
 def _read_lists(estimator: Any, X: Any, y: Any, tasks: Any, sample_weight: Any, *, reset: bool) -> Rows:

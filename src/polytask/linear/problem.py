@@ -14,6 +14,7 @@ from polytask.linear.coupling import Coupling
 from polytask.linear.design import Design, SharedDesign, SparseDesign, StackedDesign
 from polytask.linear.fista import Solution, fista
 from polytask.linear.forms import Rows
+from polytask.linear.group_newton import Memory
 from polytask.linear.penalties import FeatureGroups, FreeIntercept, Nothing, Penalty
 from polytask.linear.smooth import LogisticLoss, SquaredLoss
 from polytask.linear.working_set import solve_feature_groups
@@ -77,23 +78,30 @@ def build_problem(rows: Rows, *, intercept: bool, scaling: str, logistic: bool) 
     """
     weight = rows.normalised_weight(scaling)
     total = rows.per_task(weight)
-    means = rows.feature_sums(weight) / total[:, None] if intercept else np.zeros((len(total), rows.X.shape[1]))
+    dense = not is_sparse(rows.X)
+    means = np.zeros((rows.tasks, rows.X.shape[1]))
+    if intercept and (rows.codes is None or not dense):
+        means = rows.feature_sums(weight) / total[:, None]
     design: Design
     if rows.codes is None:
         same = weight.shape[1] == 1
         if same:
             means = means[:1]
         X = rows.X
-        if not is_sparse(X):
+        if dense:
             middle = means.mean(axis=0)
             X, inside = (np.subtract(X, middle, order="F"), means - middle) if middle.any() else (X, means)
         else:
             inside = means
         design = SharedDesign(X, inside, rows.tasks)
-    elif is_sparse(rows.X):
-        design = SparseDesign(rows.X, rows.codes, means)
+    elif dense:
+        stacked = StackedDesign.build(rows.X, rows.codes, rows.tasks)
+        if intercept:
+            means = stacked.adjoint(stacked.lay(weight)) / total[:, None]
+            stacked = stacked.centred(means)
+        design = stacked
     else:
-        design = StackedDesign.build(rows.X, rows.codes, means)
+        design = SparseDesign(rows.X, rows.codes, means)
     levels = np.zeros(rows.tasks)
     laid_weight = design.lay(weight)
     if logistic:
@@ -105,11 +113,18 @@ def build_problem(rows: Rows, *, intercept: bool, scaling: str, logistic: bool) 
 
 
 def solve(
-    problem: Problem, regulariser: Regulariser, *, tol: float, max_iter: int, start: Array | None = None
+    problem: Problem,
+    regulariser: Regulariser,
+    *,
+    tol: float,
+    max_iter: int,
+    start: Array | None = None,
+    memory: Memory | None = None,
 ) -> Solution:
     """The optimum by the solver that suits the regulariser; warns when ``tol`` is not reached.
 
     :param start: blocks (B, T, d) of an earlier solution.
+    :param memory: what a solver kept of the last strength on the same problem.
     """
     loss = problem.loss.coupled(regulariser.coupling)
     penalties = regulariser.blocks or (Nothing(),)
@@ -127,7 +142,9 @@ def solve(
             first = start.sum(axis=0) if found is None else found.weights
             found = conjugate_gradients(loss, first, tol=tol, max_iter=max_iter, scale=scale)
     elif len(penalties) == 1 and isinstance(penalties[0], FeatureGroups) and regulariser.coupling.is_zero:
-        found = solve_feature_groups(loss, penalties[0], start[0], tol=tol, max_iter=max_iter, scale=scale)
+        found = solve_feature_groups(
+            loss, penalties[0], start[0], tol=tol, max_iter=max_iter, scale=scale, memory=memory
+        )
     else:
         found = fista(loss, penalties, start, tol=tol, max_iter=max_iter, scale=scale)
     if not found.residual <= tol:

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from polytask.errors import ConfigError
 from polytask.linear.arrays import Array
+from polytask.linear.group_newton import Memory
 from polytask.linear.problem import solve
 
 
@@ -67,12 +68,12 @@ def strength_path(
     ordered = -np.sort(-np.asarray(factors, dtype=float))
     if not len(ordered) or not np.all(np.isfinite(ordered)) or ordered[-1] < 0:
         raise ConfigError("expected finite numbers of at least 0.", where="factors")
-    start, found = None, []
+    start, found, memory = None, [], Memory()
     for factor in ordered:
         regulariser = scaled(model, float(factor)).regulariser(rows.labels, rows.X.shape[1])
         if start is not None and len(start) != max(len(regulariser.blocks), 1):
             start = None
-        found.append(solve(problem, regulariser, tol=model.tol, max_iter=model.max_iter, start=start))
+        found.append(solve(problem, regulariser, tol=model.tol, max_iter=model.max_iter, start=start, memory=memory))
         start = found[-1].blocks
     pairs = [problem.coefficients(solution.weights) for solution in found]
     return Path(

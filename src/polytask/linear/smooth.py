@@ -20,6 +20,9 @@ from polytask.linear.design import Design
 GRAM_ENTRIES = 2**27
 """Gram matrices with more entries in all (1 GiB) are not formed."""
 
+SMALL_GRAM = 32
+"""Gram matrices of so few features are formed however few rows there are."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -71,7 +74,7 @@ class SquaredLoss(Smooth):
     """``1/2 sum_i weight_i (y_i - x_i w_t(i))^2`` as ``constant - <b, W> + 1/2 <W, H W>``.
 
     ``H`` is applied through Gram matrices when that is less work: tasks with more rows than half the features.
-    They are made when a third product is asked for.
+    They are made when a third product is asked for, or later where all tasks share one.
 
     :param labels: centred, in the layout of the design.
     :param b: ``X_t' diag(weight) y_t`` (T, d).
@@ -117,24 +120,36 @@ class SquaredLoss(Smooth):
     def hessian(self, W: Array) -> Array:
         """``H W`` of the loss alone."""
         self.products.asked += 1
-        gram = self.gram() if self.products.asked > 2 else self.products.gram
+        gram = self.gram() if self.products.asked > self.patience else self.products.gram
         if gram is None:
             return self.design.adjoint(self.weight * self.design.forward(W))
         if len(gram) == 1:
             return np.asarray(W @ gram[0])
         return np.asarray(np.matmul(W[:, None, :], gram)[:, 0])
 
+    @property
+    def patience(self) -> float:
+        """Products to wait for before Gram matrices are made; one X needs many, as a product serves all tasks."""
+        return 2.0 if self.design.grams > 1 else max(2.0, self.shape[1] / (4 * self.shape[0]))
+
     def gram(self) -> Array | None:
         """The Gram matrices, or None where they would not pay or not fit."""
         design = self.design
         fits = design.grams * design.features**2 <= GRAM_ENTRIES
-        if self.products.gram is None and fits and 2 * design.rows >= design.features:
+        pays = 2 * design.rows >= design.features or design.features <= SMALL_GRAM
+        if self.products.gram is None and fits and pays:
             self.products.gram = design.gram(self.weight)
         return self.products.gram
 
+    def diagonal(self) -> Array:
+        """The diagonals of ``H`` (T, d), or (1, d) where all tasks share one."""
+        if self.products.gram is not None:
+            return np.asarray(np.einsum("tjj->tj", self.products.gram))
+        return self.design.squares(self.weight)
+
     def at(self, W: Array) -> Point:
         """One product."""
-        product = self.hessian(W)
+        product = self.hessian(W) if W.any() else np.zeros(self.shape)
         if not self.coupling.is_zero:
             product = product + 2 * self.coupling.apply(W)
         return Point(W, product - self.b, product)

@@ -18,6 +18,7 @@ from polytask.errors import ConfigError, DataError
 from polytask.linear.arrays import Array, is_sparse
 from polytask.linear.base import LinearTasks
 from polytask.linear.forms import Rows
+from polytask.linear.group_newton import Memory
 from polytask.linear.joint_feature import JointFeature
 from polytask.linear.problem import build_problem, solve
 from polytask.linear.regularisation_path import default_factors, scaled
@@ -118,12 +119,12 @@ def _fold_errors(models: list[LinearTasks], rows: Rows, train: NDArray[np.intp],
     part, held = take(rows, train), take(rows, test)
     first = models[0]
     problem = build_problem(part, intercept=first.fit_intercept, scaling=first.loss_scaling, logistic=first.logistic)
-    out, start = [], None
+    out, start, memory = [], None, Memory()
     for model in models:
         regulariser = model.regulariser(rows.labels, rows.X.shape[1])
         if start is not None and len(start) != max(len(regulariser.blocks), 1):
             start = None
-        found = solve(problem, regulariser, tol=model.tol, max_iter=model.max_iter, start=start)
+        found = solve(problem, regulariser, tol=model.tol, max_iter=model.max_iter, start=start, memory=memory)
         start = found.blocks
         coef, intercept = problem.coefficients(found.weights)
         out.append(held_out_loss(held, coef, intercept, logistic=model.logistic))

@@ -6,17 +6,13 @@ solved with warm starts, until nothing outside violates. A set has a small Gram 
 
 from __future__ import annotations
 
-import warnings
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import MultiTaskLasso
 
-from polytask.linear.arrays import Array, Codes, is_sparse, norm
-from polytask.linear.design import SharedDesign
+from polytask.linear.arrays import Array, column_norms, norm
+from polytask.linear.coordinate_descent import descend_coordinates, suits_descent
 from polytask.linear.fista import Solution, fista
+from polytask.linear.group_newton import Memory, newton_groups, smallest_subgradient
 from polytask.linear.penalties import FeatureGroups
 from polytask.linear.smooth import SquaredLoss
 
@@ -25,66 +21,65 @@ SMALL = 64
 
 
 def solve_feature_groups(
-    loss: SquaredLoss, penalty: FeatureGroups, start: Array, *, tol: float, max_iter: int, scale: float
+    loss: SquaredLoss,
+    penalty: FeatureGroups,
+    start: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    scale: float,
+    memory: Memory | None = None,
 ) -> Solution:
-    """Minimise ``loss + strength sum_j ||W_:j||``; the residual is the full subgradient of smallest norm."""
-    W, iterations, members = start.copy(), 0, np.zeros(loss.shape[1], dtype=bool)
-    if len(members) <= SMALL:
-        members[:] = True
-    if suits_descent(loss):
-        W = descend_coordinates(loss, penalty.strength, W, tol=tol)
-    residual = np.inf
-    previous: tuple[Codes, SquaredLoss] | None = None
+    """Minimise ``loss + strength sum_j ||W_:j||``; the residual is the full subgradient of smallest norm.
+
+    :param memory: of the last strength on the same loss; it is kept up to date.
+    """
+    memory = memory or Memory()
+    W, iterations = start.copy(), 0
+    members = _first_members(memory, W)
     while True:
         point = loss.at(W)
-        slack = smallest_subgradient(point.grad, W, penalty.strength)
+        slack = smallest_subgradient(point.grad, W, column_norms(W), penalty.strength)
         residual = norm(slack)
         if residual <= tol * scale or iterations >= max_iter:
             break
-        violation = np.sqrt(np.square(slack).sum(axis=0))
-        members = _grow(members, W, violation)
+        members = _grow(members, W, column_norms(slack))
         chosen = np.flatnonzero(members)
-        if previous is not None and np.array_equal(previous[0], chosen):
-            part = previous[1]
-        else:
-            part = loss if members.all() else loss.columns(chosen)
-            previous = (chosen, part)
+        part = memory.take(loss, chosen)
         goal = 0.5 * tol if members.all() else max(0.5 * tol, 0.03 * residual / scale)
-        found = fista(part, [penalty], W[None][:, :, chosen], tol=goal, max_iter=max_iter - iterations, scale=scale)
+        left = max_iter - iterations
+        found = _solve_part(part, penalty, W[:, chosen], tol=goal, max_iter=left, scale=scale, memory=memory)
         iterations += max(found.iterations, 1)
         W[:, chosen] = found.weights
     objective = loss.value(point) + penalty.value(W)
     return Solution(W[None], residual / scale if scale > 0 else 0.0, iterations, objective)
 
 
-def suits_descent(loss: SquaredLoss) -> bool:
-    """One dense X for all tasks, and a Gram matrix that would cost more than sweeps over the features."""
-    design = loss.design
-    shared = isinstance(design, SharedDesign) and design.grams == 1 and not is_sparse(design.X)
-    costly = 2 * design.rows < design.features or design.features > 16 * design.tasks
-    return bool(shared and costly and loss.products.gram is None and np.all(loss.weight == loss.weight[0]))
+def _first_members(memory: Memory, W: Array) -> NDArray[np.bool_]:
+    """Those of the last strength; all, if they are few."""
+    members = np.full(W.shape[1], W.shape[1] <= SMALL)
+    members[memory.chosen] = True
+    return members
 
 
-def descend_coordinates(loss: SquaredLoss, strength: float, start: Array, *, tol: float) -> Array:
-    """A start near the optimum from scikit-learn's ``MultiTaskLasso``, whose loss is divided by the number of rows."""
-    design, weight = cast(SharedDesign, loss.design), float(loss.weight[0, 0])
-    X = np.asfortranarray(design.X - design.means if design.means.any() else design.X)
-    alpha = strength / (weight * len(X))
-    model = MultiTaskLasso(alpha, fit_intercept=False, warm_start=True, tol=tol, copy_X=False)
-    model.coef_ = start.copy(order="F")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the working sets go on from here
-        model.fit(X, loss.labels)
-    return np.array(model.coef_)
-
-
-def smallest_subgradient(grad: Array, W: Array, strength: float) -> Array:
-    """The element of smallest norm in the subdifferential, feature by feature."""
-    lengths = np.sqrt(np.square(W).sum(axis=0))
-    slopes = np.sqrt(np.square(grad).sum(axis=0))
-    inactive = grad * np.maximum(1 - strength / np.maximum(slopes, np.finfo(float).tiny), 0.0)
-    active = grad + strength * W / np.where(lengths > 0, lengths, 1.0)
-    return np.where(lengths > 0, active, inactive)
+def _solve_part(
+    part: SquaredLoss,
+    penalty: FeatureGroups,
+    start: Array,
+    *,
+    tol: float,
+    max_iter: int,
+    scale: float,
+    memory: Memory,
+) -> Solution:
+    """Coordinate descent where it suits, then Newton's method; proximal gradients where that gets stuck."""
+    if suits_descent(part):
+        start = descend_coordinates(part, penalty.strength, start, tol=tol)
+    found = newton_groups(part, penalty.strength, start, tol=tol, max_iter=max_iter, scale=scale, memory=memory)
+    if found.residual <= tol or found.iterations >= max_iter:
+        return found
+    slow = fista(part, [penalty], found.blocks, tol=tol, max_iter=max_iter - found.iterations, scale=scale)
+    return Solution(slow.blocks, slow.residual, found.iterations + slow.iterations, slow.objective)
 
 
 def _grow(members: NDArray[np.bool_], W: Array, violation: Array) -> NDArray[np.bool_]:
