@@ -15,9 +15,10 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from polytask.errors import ConfigError, PolytaskError, UnknownNameError, did_you_mean
 
@@ -226,6 +227,37 @@ def make(cls: type[V], fields: Mapping[str, Any], *, where: str, built: Set[str]
         raise ConfigError(f"{first['msg'][:1].lower()}{first['msg'][1:]}{found}.", where=path) from None
     except TypeError as error:
         raise ConfigError(str(error), where=where) from None
+
+
+def check_types(instance: Any, where: str = "") -> None:
+    """Refuse field values of the wrong type, in a ``__post_init__``: Python does not.
+
+    Which words a field takes (``Literal``) is for the class to say, which knows the nearest one.
+
+    :param where: what the fields belong to; default: the name of the class.
+    :raises ConfigError: with the name of the class and the field.
+    """
+    cls: Any = type(instance)
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        try:
+            read = _reader(cls, field.name).validate_python(value)
+            is_number = isinstance(value, str) and not isinstance(read, str)  # "2" is text
+            problem = "Input should not be text" if is_number else ""
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = "" if first["type"] == "literal_error" else first["msg"]
+        if problem:
+            place = f"{where or type(instance).__name__}.{field.name}"
+            raise ConfigError(f"{problem[:1].lower()}{problem[1:]}, found {value!r}.", where=place)
+
+
+@cache
+def _reader(cls: Any, field: str) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(get_type_hints(cls)[field])
+    except (NameError, PydanticSchemaGenerationError):  # a type of somebody else's that says nothing of itself
+        return TypeAdapter(Any)
 
 
 def without(cls: type[Any], left_out: Set[str]) -> type[Any]:

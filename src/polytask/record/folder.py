@@ -19,6 +19,16 @@ MARKERS = ("run.json", "compare.json", "polytask.yaml")
 """A folder with one of these files was written by Polytask, and may be overwritten on request."""
 
 
+def path_of(folder: object) -> Path:
+    """A path from what a user calls one.
+
+    :raises RunError: it is none.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise RunError(f"expected the path of a folder, found {folder!r}.", do='For example "runs/first".')
+    return Path(folder)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run.

@@ -16,7 +16,7 @@ import torch
 from polytask.data.splits.split import Split
 from polytask.evaluation.verdict import STATEMENT
 from polytask.record.compare import COMPARE_FILE, CompareRecord
-from polytask.record.folder import RunFolder, refuse_existing, refuse_unwritable, whole_folder
+from polytask.record.folder import RunFolder, path_of, refuse_existing, refuse_unwritable, whole_folder
 from polytask.studies import facts
 from polytask.studies.act import decide, in_words, keep
 from polytask.studies.contenders import MULTI, SINGLE, line_up
@@ -72,8 +72,8 @@ def compare(
         options,
     )
     if run is not None:
-        refuse_existing(Path(run), overwrite=overwrite)
-        refuse_unwritable(Path(run))
+        refuse_existing(path_of(run), overwrite=overwrite)
+        refuse_unwritable(path_of(run))
     training = learner.config.recipe.options
     sides = read_sides(learner, train, validation, test, split)
     problem, schema = prepare_problem(learner, sides, shared_validation=options.act)

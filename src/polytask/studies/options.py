@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from polytask.catalogue import check_types
 from polytask.errors import ConfigError
 
 
@@ -37,6 +38,7 @@ class CompareOptions:
     act: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self, "compare")
         if self.seeds < 1:
             raise ConfigError(f"expected at least 1 seed, found {self.seeds}.", where="compare.seeds")
         if self.splits < 0 or self.splits == 1:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.batch import Ragged
-from polytask.catalogue import Paper
+from polytask.catalogue import Paper, check_types
 from polytask.errors import ConfigError, did_you_mean
 
 Array = NDArray[Any]
@@ -96,6 +96,9 @@ class Task(ABC):
     """Fields that :meth:`row_losses` does not read: tasks that differ only in them share a batched head."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.columns, str):
+            raise ConfigError(f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}")
+        check_types(self)
         if not self.name or "/" in self.name:
             raise ConfigError(
                 f"expected a task name without '/', found {self.name!r}.",
@@ -104,13 +107,9 @@ class Task(ABC):
             )
         if not self.columns:
             object.__setattr__(self, "columns", (self.name,))
-        if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
-            raise ConfigError(f"expected columns=('a', 'b'), found {self.columns!r}.", where=f"task {self.name!r}")
         object.__setattr__(self, "columns", tuple(self.columns))
         if twice := next((c for c in self.columns if self.columns.count(c) > 1), None):
             raise ConfigError(f"the target column {twice!r} is named twice.", where=f"task {self.name!r}")
-        if isinstance(self.parents, str) or not all(isinstance(p, str) for p in self.parents):
-            raise ConfigError(f"expected parents=('a', 'b'), found {self.parents!r}.", where=f"task {self.name!r}")
         object.__setattr__(self, "parents", tuple(self.parents))
         if not (np.isfinite(self.weight) and self.weight > 0):
             raise ConfigError(f"expected a weight above 0, found {self.weight}.", where=f"task {self.name!r}")

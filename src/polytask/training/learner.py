@@ -19,7 +19,7 @@ from polytask.data.table import Table
 from polytask.errors import UserError
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing.sharing import Sharing
-from polytask.record.folder import RunFolder, refuse_existing
+from polytask.record.folder import RunFolder, path_of, refuse_existing
 from polytask.record.run import EpochRecord
 from polytask.tasks import TASKS
 from polytask.tasks.task import Target, Task
@@ -160,7 +160,7 @@ class Learner:
         """
         fabric = launch(self.config.recipe.options)
         if run is not None and fabric.is_global_zero:
-            refuse_existing(Path(run), overwrite=overwrite)
+            refuse_existing(path_of(run), overwrite=overwrite)
         text = self.config.schema.categorical
         frames = read_sources(train, lazy=storage is not None, text=text)
         held_out = None if validation is None else read_sources(validation, lazy=storage is not None, text=text)
@@ -173,8 +173,8 @@ class Learner:
         record = new_record(self.config, prepared, (train, frames), (validation, held_out))
         if fabric.is_global_zero:  # not earlier: a table that cannot be used must not cost the run it would replace
             RunFolder.create(run, overwrite=overwrite)
-            record.write(Path(run))
-        return self._learn(prepared, Path(run), (*listeners, RunFiles(Path(run), record)), fabric)
+            record.write(path_of(run))
+        return self._learn(prepared, path_of(run), (*listeners, RunFiles(path_of(run), record)), fabric)
 
     def evaluate(self, test: Data) -> Scores:
         """Every metric of every task on a table with labels; a task without labels there has NaN.
@@ -277,7 +277,7 @@ class Learner:
             fitted.test_scores,
             fitted.verdicts,
         )
-        return write_artefact(artefact, Path(folder), auxiliary=auxiliary, overwrite=overwrite)
+        return write_artefact(artefact, path_of(folder), auxiliary=auxiliary, overwrite=overwrite)
 
     @property
     def fitted(self) -> Fitted:
@@ -374,13 +374,12 @@ def resume(
     :param train: the same data again; default: the files that the run read, if it read files.
     :raises polytask.errors.RunError: no run there, or the data have changed.
     """
-    :param stop_here: train no further: the model of the best epoch so far, of a run that went astray or is good enough.
-    opened: Opened = open_run(Path(run), train, validation, lazy=storage is not None)
+    opened: Opened = open_run(path_of(run), train, validation, lazy=storage is not None)
     learner = Learner.from_config(opened.config)
     prepared = learner._prepare(opened.train, opened.validation, None if storage is None else Path(storage))
-    check_same_data(Path(run), opened.record, prepared)
-    files = RunFiles(Path(run), opened.record)
-    return learner._learn(prepared, Path(run), (*listeners, files), stop_here=stop_here)
+    check_same_data(path_of(run), opened.record, prepared)
+    files = RunFiles(path_of(run), opened.record)
+    return learner._learn(prepared, path_of(run), (*listeners, files), stop_here=stop_here)
 
 
 def load(folder: str | Path, *, trust: bool = False) -> Learner:
@@ -389,7 +388,7 @@ def load(folder: str | Path, *, trust: bool = False) -> Learner:
     :param trust: also import third-party classes that the artefact names, which runs their code.
     :raises polytask.errors.RunError: missing, damaged, or written by a newer version.
     """
-    artefact = read_artefact(Path(folder), trust=trust)
+    artefact = read_artefact(path_of(folder), trust=trust)
     fitted = Fitted(
         artefact.schema,
         artefact.parts,

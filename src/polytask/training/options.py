@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from polytask.catalogue import check_types
 from polytask.errors import ConfigError
 
 
@@ -109,6 +110,7 @@ class TrainingOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        check_types(self, "training")
         at_least_one = ("epochs", "batch_size", "accumulate", "nan_patience", "balance_every", "checkpoint_every")
         optional = ("max_steps", "checkpoint_steps", "threads")
         for name in (*at_least_one, *(n for n in optional if getattr(self, n) is not None)):
