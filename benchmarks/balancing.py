@@ -1,318 +1,293 @@
-"""Cost of a training step under gradient balancing, over one backward pass of the summed loss.
+"""Cost of a training step under gradient balancing, over one backward pass of the summed loss, against targets.
 
-    python benchmarks/balancing.py --threads 1 --tasks 2 3 8 20
-    python benchmarks/balancing.py --workloads mlp256 --tasks 8 --methods mgda upgrad nash_mtl
-    python benchmarks/balancing.py --memory --tasks 8
-    python benchmarks/balancing.py --part
+    python benchmarks/balancing.py --workloads mlp256 --tasks 2 3 8 20 40
+    python benchmarks/balancing.py --workloads resnet32 --tasks 8 --few --every-line
+    python benchmarks/balancing.py --memory --workloads mlp256 transformer4 resnet32 --tasks 2 8 40
 
 A step is forward, losses and backward; the floor is the same with ``sum(losses).backward()``. All contenders run in one
-process, in turn; a ratio is the median over rounds of the ratio within a round, with its quartiles. Time is that of
-the process, so that neighbours on the machine disturb less. ``keep``, ``forget`` and ``sequential`` are the modes of
-the engine; ``features``: gradients at the representation; ``every=10``: new weights each tenth step. torchjd (Quinton,
-Rey 2024) is run in its two modes where it is installed. With ``--memory`` every contender runs in a process of its own
-and the peak above that of the floor is printed.
+process, in turn; a ratio is the median over rounds of the ratio within a round. Time is that of the process, so that
+neighbours on the machine disturb less. Contenders:
 
-``--part`` asks what weights from a random part of the rows are worth: cosine of the update to the exact one, over the
-first 40 steps of training 8 regression tasks whose losses span two orders of magnitude; next to it the same for weights
-from another full batch, the noise that every method lives with.
+- ``rows``: T ordinary backward passes, written as anyone would, and the mean of the rows;
+- ``auto``, ``sequential``, ``keep``, ``forget``: the engine with ``mgda``, in its modes;
+- ``features``; ``every=10``; ``rows=0.25``, and both: the options of the balancer with ``mgda``;
+- every method of the catalogue, solver included; methods on gradients beside torchjd (Quinton, Rey 2024) with the same
+  method in the better of its two modes (if it lacks the method, with its cheapest aggregator, the mean).
+
+A line per workload and number of tasks is printed; numbers that miss their target carry an exclamation mark.
+``--every-line`` prints all contenders, with their targets. With ``--memory`` every contender runs in a process of its
+own, and the peak above that of the floor is printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import resource
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from polytask.balancing import METHODS, Balancer, weigh
-from polytask.balancing.quiet import quiet
+from polytask.balancing import METHODS, Balancer, Need
+from workloads import WORKLOADS, Problem
 
 Step = Callable[[], object]
-
-
-class Block(nn.Module):
-    """A residual block of two 3x3 convolutions."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.one = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.two = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)])
-        self.short = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if stride > 1 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.norms[1](self.two(self.norms[0](self.one(x)).relu()))
-        return functional.relu(inner + self.short(x))
-
-
-class Attention(nn.Module):
-    """A pre-norm transformer layer with attention written out."""
-
-    def __init__(self, width: int, heads: int = 4) -> None:
-        super().__init__()
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.heads = heads
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows, length, width = x.shape
-        shape = (rows, length, 3, self.heads, width // self.heads)
-        q, k, v = self.qkv(self.norms[0](x)).view(shape).permute(2, 0, 3, 1, 4).unbind(0)
-        weights = (q @ k.transpose(-1, -2) / (width // self.heads) ** 0.5).softmax(-1)
-        x = x + self.out((weights @ v).transpose(1, 2).reshape(x.shape))
-        return x + self.down(functional.gelu(self.up(self.norms[1](x))))
-
-
-class Pool(nn.Module):
-    """The mean over tokens."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean(1)
-
-
-def mlp() -> nn.Module:
-    widths = [64, 512, 512, 512, 512]
-    pairs = pairwise(widths)
-    return nn.Sequential(*(m for i, o in pairs for m in (nn.Linear(i, o), nn.ReLU())))
-
-
-def resnet() -> nn.Module:
-    stem = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
-    shapes = [(16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1)]
-    return nn.Sequential(*stem, *(Block(*shape) for shape in shapes), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def transformer() -> nn.Module:
-    return nn.Sequential(*(Attention(256) for _ in range(4)), nn.LayerNorm(256), Pool())
-
-
-WORKLOADS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
-    "tiny": (lambda: nn.Linear(4, 4), (8, 4), 4),
-    "mlp256": (mlp, (256, 64), 512),
-    "mlp16": (mlp, (16, 64), 512),
-    "transformer4": (transformer, (4, 64, 256), 256),
-    "transformer16": (transformer, (16, 64, 256), 256),
-    "resnet32": (resnet, (32, 3, 32, 32), 128),
+MODES = ("auto", "sequential", "keep", "forget")
+FEW = ("mgda", "pcgrad", "nash_mtl", "upgrad", "graddrop", "equal", "uncertainty", "famo")
+CONFIGS = {"gcs": {"main": ["t0"]}, "ol_aux": {"main": ["t0"]}, "cr_mogm": {"method": "mgda"}}
+THEIRS = {
+    "mgda": "MGDA",
+    "pcgrad": "PCGrad",
+    "gradvac": "GradVac",
+    "cagrad": "CAGrad",
+    "imtl_g": "IMTLG",
+    "nash_mtl": "NashMTL",
+    "aligned_mtl": "AlignedMTL",
+    "fairgrad": "FairGrad",
+    "upgrad": "UPGrad",
+    "dualproj": "DualProj",
+    "config": "ConFIG",
+    "krum": "Krum",
 }
 
 
-@dataclass
-class Problem:
-    """A trunk, T heads and a batch."""
+def config(name: str, T: int) -> dict[str, object]:
+    extra = {"fixed": {"weights": {f"t{t}": 1.0 for t in range(T)}}, **CONFIGS}
+    return {"name": name, **extra.get(name, {})}
 
-    trunk: nn.Module
-    heads: nn.ModuleList
-    x: Tensor
-    y: Tensor
-    z: Tensor
 
-    @classmethod
-    def of(cls, workload: str, T: int) -> Problem:
-        torch.manual_seed(0)
-        make, shape, width = WORKLOADS[workload]
-        heads = nn.ModuleList([nn.Linear(width, 10) for _ in range(T)])
-        return cls(make(), heads, torch.randn(shape), torch.randint(10, (T, shape[0])), torch.empty(0))
-
-    def losses(self) -> dict[str, Tensor]:
-        for parameter in (*self.trunk.parameters(), *self.heads.parameters()):
-            parameter.grad = None
-        self.z = self.trunk(self.x)
-        return {f"t{t}": functional.cross_entropy(head(self.z), self.y[t]) for t, head in enumerate(self.heads)}
-
-    def part(self, share: float) -> dict[str, Tensor]:
-        rows = torch.randperm(len(self.x))[: max(1, int(share * len(self.x)))]
-        with quiet(self.trunk):
-            z = self.trunk(self.x[rows])
-        return {f"t{t}": functional.cross_entropy(head(z), self.y[t][rows]) for t, head in enumerate(self.heads)}
+def methods(need: Need) -> list[str]:
+    return [name for name in METHODS if METHODS.build(config(name, 2)).needs is need]
 
 
 def floor(problem: Problem) -> Step:
     return lambda: sum(problem.losses().values()).backward()
 
 
+def rows(problem: Problem) -> Step:
+    """T ordinary passes."""
+    shared, heads = list(problem.trunk.parameters()), list(problem.heads)
+
+    def step() -> None:
+        losses = list(problem.losses().values())
+        J = torch.empty(len(losses), sum(parameter.numel() for parameter in shared))
+        for t, loss in enumerate(losses):
+            own = list(heads[t].parameters())
+            found = torch.autograd.grad(loss, [*shared, *own], retain_graph=t < len(losses) - 1)
+            torch.cat([gradient.flatten() for gradient in found[: len(shared)]], out=J[t])
+            for parameter, gradient in zip(own, found[len(shared) :], strict=True):
+                parameter.grad = gradient
+        sizes = [parameter.numel() for parameter in shared]
+        for parameter, gradient in zip(shared, J.mean(0).split(sizes), strict=True):
+            parameter.grad = gradient.view(parameter.shape)
+
+    return step
+
+
 def ours(problem: Problem, method: str, **options: object) -> Step:
-    config = {"name": method, **({"main": ["t0"]} if method in ("gcs", "ol_aux") else {})}
-    balancer = Balancer({**config, **({"method": "mgda"} if method == "cr_mogm" else {})}, **options)
+    balancer = Balancer(config(method, len(problem.heads)), **options)
+    part = {"forward": problem.part, "labelled": len(problem.x)} if "rows" in options else {}
 
     def step() -> None:
         losses = problem.losses()
-        balancer.backward(losses, shared=problem.trunk.parameters(), features=problem.z)
+        balancer.backward(losses, shared=problem.trunk.parameters(), features=problem.z, **part)
         problem.z = torch.empty(0)
+        if balancer.method.looks_back:
+            balancer.look_back({name: loss.detach() for name, loss in problem.losses().items()})
 
     return step
 
 
-def ours_on_part(problem: Problem, share: float) -> Step:
-    balancer = Balancer("mgda")
-
-    def step() -> None:
-        losses = problem.losses()
-        balancer.backward(losses, shared=problem.trunk.parameters(), evidence=problem.part(share))
-
-    return step
-
-
-def theirs(problem: Problem, chunk: int | None) -> Step:
-    """torchjd with UPGrad over the whole Jacobian."""
-    from torchjd.aggregation import MGDA
+def theirs(problem: Problem, aggregator: str, chunk: int | None) -> Step:
+    from torchjd import aggregation
     from torchjd.autojac import jac_to_grad, mtl_backward
 
-    aggregator = MGDA()
+    extra = {
+        "NashMTL": {"n_tasks": len(problem.heads)},
+        "CAGrad": {"c": 0.5},
+        "Krum": {"n_byzantine": 0},
+        "FairGrad": {"alpha": 2.0},
+    }
+    chosen = getattr(aggregation, aggregator)(**extra.get(aggregator, {}))
 
     def step() -> None:
         losses = list(problem.losses().values())
         mtl_backward(losses, features=problem.z, parallel_chunk_size=chunk)
-        jac_to_grad(list(problem.trunk.parameters()), aggregator)
+        jac_to_grad(list(problem.trunk.parameters()), chosen)
 
     return step
 
 
-def contenders(workload: str, T: int, methods: Sequence[str]) -> dict[str, Step]:
+def contenders(workload: str, T: int, names: Sequence[str], chunk: int | None) -> dict[str, Step]:
+    """By name, none of them run yet."""
     problem = Problem.of(workload, T)
-    steps = {"floor": floor(problem)}
-    for mode in ("sequential", "keep", "forget", "auto"):
-        steps[mode] = ours(problem, "mgda", engine=mode)
+    steps: dict[str, Step] = {"floor": floor(problem), "rows": rows(problem)}
+    steps |= {mode: ours(problem, "mgda", engine=mode) for mode in MODES}
     steps["features"] = ours(problem, "mgda", on="features")
     steps["every=10"] = ours(problem, "mgda", every=10)
-    steps["part=0.25"] = ours_on_part(problem, 0.25)
-    steps["graddrop"] = ours(problem, "graddrop")
-    steps["equal"] = ours(problem, "equal")
-    for method in methods:
-        steps[method] = ours(problem, method)
-    if importlib.util.find_spec("torchjd") is not None:
-        steps["torchjd"] = theirs(problem, None)
-        steps["torchjd, one by one"] = theirs(problem, 1)
+    steps["rows=0.25"] = ours(problem, "mgda", rows=0.25)
+    steps["both"] = ours(problem, "mgda", every=10, rows=0.25)
+    steps |= {name: ours(problem, name) for name in names}
+    gramian = [name for name in names if name in methods(Need.GRAMIAN)]
+    wanted = {"Mean", *(THEIRS[name] for name in gramian if name in THEIRS)}
+    steps |= {f"torchjd {name}": theirs(problem, name, chunk) for name in sorted(wanted)}
     return steps
 
 
-def measure(steps: dict[str, Step], rounds: int) -> dict[str, np.ndarray]:
-    """Ratios to the floor, ``(rounds,)`` each."""
-    for step in steps.values():
-        step()
+def measure(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """Median ratios to the floor; NaN for what fails."""
+    found: dict[str, list[float]] = {}
     for name, step in steps.items():
-        if name.startswith("every"):
-            continue
-        step()
-        step()  # the engine checks itself in the steps 1, 2, 4, ...: the third is an ordinary one
-        step()
-    times: dict[str, list[float]] = {name: [] for name in steps}
+        try:
+            for _ in range(1 if is_sparse(name) else 3):
+                step()  # the engine checks itself in the steps 1, 2, 4, ...
+        except Exception as reason:
+            print(f"# {name} fails: {str(reason).splitlines()[0]}")
+        else:
+            found[name] = []
     for _ in range(rounds):
-        for name, step in steps.items():
-            repeats = 10 if name.startswith("every") else 1
+        for name, times in found.items():
+            repeats = 10 if is_sparse(name) else 1
             start = time.process_time()
             for _ in range(repeats):
-                step()
-            times[name].append((time.process_time() - start) / repeats)
-    base = np.array(times["floor"])
-    return {name: np.array(found) / base for name, found in times.items()}
+                steps[name]()
+            times.append((time.process_time() - start) / repeats)
+    base = np.array(found["floor"])
+    return {name: float(np.median(np.array(found[name]) / base)) if name in found else np.nan for name in steps}
+
+
+def is_sparse(name: str) -> bool:
+    return name in ("every=10", "both")
+
+
+def better_mode(workload: str, T: int) -> int | None:
+    """Which of torchjd's two modes is faster here: all tasks at once, or one by one."""
+    problem = Problem.of(workload, T)
+    steps = {"floor": floor(problem), "None": theirs(problem, "Mean", None), "1": theirs(problem, "Mean", 1)}
+    found = measure(steps, 3)
+    return None if found["None"] <= found["1"] else 1
+
+
+def advantage(workload: str, T: int) -> float:
+    """How many times faster than torchjd every Gramian method should be."""
+    if T < 8:
+        return 1 / 1.05
+    if workload == "mlp16":
+        return 2.5
+    return 1.4 if T >= 20 or workload.startswith("resnet") else 1.2 if workload.startswith("mlp") else 1.1
+
+
+def limits(workload: str, T: int, found: dict[str, float]) -> dict[str, float]:
+    """The largest ratio that meets the target, by contender."""
+    most = {"auto": 1.05 * found["rows"], "every=10": 1.6, "features": 1.15 if T <= 8 else 1.3}
+    if T <= 20:
+        most["rows=0.25"] = 2.0 if T <= 8 else 2.6
+    most |= {name: 1.4 if name == "famo" else 1.05 for name in methods(Need.LOSSES)}
+    most |= dict.fromkeys(methods(Need.JACOBIAN), 1.15 * found["rows"])
+    faster = advantage(workload, T)
+    for name in methods(Need.GRAMIAN):
+        rival = found.get(f"torchjd {THEIRS.get(name, 'Mean')}", np.nan)
+        most[name] = (found["torchjd Mean"] if np.isnan(rival) else rival) / faster
+    return {name: limit for name, limit in most.items() if name in found}
+
+
+HEADINGS = ("rows", *MODES, "features", "every=10", "rows=0.25", "both")
+
+
+def line(workload: str, T: int, found: dict[str, float]) -> str:
+    """One row of the table: modes and options, then the worst method of each kind."""
+    most = limits(workload, T, found)
+    spelled = [f"{found[name]:.2f}{'!' if found[name] > most.get(name, np.inf) else ''}" for name in HEADINGS]
+    gramian = [name for name in methods(Need.GRAMIAN) if name in found]
+    rivals = {name: most[name] * advantage(workload, T) for name in gramian}
+    worst = min(gramian, key=lambda name: rivals[name] / found[name])
+    spelled += [_spell(rivals[worst] / found[worst], worst, missed=found[worst] > most[worst])]
+    for need, base in ((Need.JACOBIAN, found["rows"]), (Need.LOSSES, 1.0)):
+        slowest = max((name for name in methods(need) if name in found), key=lambda name: found[name] / most[name])
+        spelled += [_spell(found[slowest] / base, slowest, missed=found[slowest] > most[slowest])]
+    met = sum(found[name] <= limit for name, limit in most.items())
+    return " | ".join([f"| {workload}", str(T), *spelled, f"{met} of {len(most)} |"])
+
+
+def _spell(ratio: float, name: str, *, missed: bool) -> str:
+    return f"{ratio:.2f}{'!' if missed else ''} ({name})"
+
+
+def table(arguments: argparse.Namespace) -> None:
+    names = [*FEW] if arguments.few else [name for name in METHODS if name not in ("fixed",)]
+    columns = ["workload", "T", *HEADINGS, "worst torchjd / ours", "worst Jacobian / rows", "worst on losses", "met"]
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+    for workload in arguments.workloads:
+        for T in arguments.tasks:
+            found = measure(contenders(workload, T, names, better_mode(workload, T)), arguments.rounds)
+            print(line(workload, T, found), flush=True)
+            most = limits(workload, T, found)
+            for name, ratio in found.items() if arguments.every_line else ():
+                limit = most.get(name)
+                verdict = "" if limit is None else f"   target {limit:6.2f}   {'PASS' if ratio <= limit else 'miss'}"
+                print(f"{workload:14} T={T:<3} {name:22} {ratio:6.2f}{verdict}", flush=True)
+
+
+IN_MEMORY = ("floor", "rows", "auto", "sequential", "keep", "forget", "features", "torchjd")
+
+
+def holding(name: str, workload: str, T: int) -> Step:
+    problem = Problem.of(workload, T)
+    if name in ("floor", "rows"):
+        return floor(problem) if name == "floor" else rows(problem)
+    if name == "torchjd":
+        return theirs(problem, "Mean", 1)
+    return ours(problem, "mgda", on="features") if name == "features" else ours(problem, "mgda", engine=name)
 
 
 def peak(workload: str, T: int, name: str) -> float:
     """MB at the peak of a process that runs one contender; libraries are loaded before, by small batches."""
-    for warm in contenders("tiny", 2, ()).values():
-        warm()
+    for other in IN_MEMORY:
+        holding(other, "tiny", 2)()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step = contenders(workload, T, ())[name]
+    step = holding(name, workload, T)
     for _ in range(3):
         step()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def memory(workload: str, T: int, methods: Sequence[str], only: Sequence[str] | None) -> None:
-    names = [name for name in contenders(workload, T, methods) if not only or name in {"floor", *only}]
-    found = {}
-    for name in names:
-        call = [sys.executable, __file__, "--peak", workload, str(T), name]
-        found[name] = float(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
-    for name in names[1:]:
-        print(f"{workload:14} T={T:<3} {name:22} {found[name] - found['floor']:8.1f} MB above the floor", flush=True)
-
-
-def jacobian(trunk: nn.Module, heads: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    losses = (heads(trunk(x)) - y).square().mean(0) * torch.logspace(-1, 1, y.shape[1])
-    rows = [torch.autograd.grad(loss, list(trunk.parameters()), retain_graph=True) for loss in losses]
-    return losses.detach(), torch.stack([torch.cat([g.flatten() for g in row]) for row in rows])
-
-
-def part(methods: Sequence[str], steps: int = 40, T: int = 8, N: int = 256) -> None:
-    torch.manual_seed(0)
-    teacher = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Linear(64, T))
-    trunk = nn.Sequential(nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
-    heads = nn.Linear(128, T)
-    optimizer = torch.optim.Adam([*trunk.parameters(), *heads.parameters()], lr=1e-3)
-    found: dict[tuple[str, str], list[float]] = {}
-
-    def draw() -> tuple[Tensor, Tensor]:
-        x = torch.randn(N, 32)
-        return x, teacher(x).detach() + 0.3 * torch.randn(N, T)
-
-    for _ in range(steps):
-        (x, y), (fresh_x, fresh_y) = draw(), draw()
-        sources = {"fresh batch": (fresh_x, fresh_y)}
-        for r in (0.1, 0.25, 0.5):
-            rows = torch.randperm(N)[: int(r * N)]
-            sources[f"r = {r}"] = (x[rows], y[rows])
-        losses, J = jacobian(trunk, heads, x, y)
-        evidence = {name: jacobian(trunk, heads, *source) for name, source in sources.items()}
-        for method in methods:
-            exact = weigh(method, losses=losses, gramian=J.double() @ J.double().T).to(J) @ J
-            for name, (own, rows) in evidence.items():
-                weights = weigh(method, losses=own, gramian=rows.double() @ rows.double().T)
-                cosine = float(functional.cosine_similarity(weights.to(J) @ J, exact, 0))
-                found.setdefault((method, name), []).append(cosine)
-        optimizer.zero_grad()
-        ((heads(trunk(x)) - y).square().mean(0) * torch.logspace(-1, 1, T)).sum().backward()
-        optimizer.step()
-    names = ["r = 0.1", "r = 0.25", "r = 0.5", "fresh batch"]
-    print("| method | " + " | ".join(names) + " |\n|" + "---|" * 5)
-    for method in methods:
-        print(f"| `{method}` | " + " | ".join(f"{np.median(found[method, name]):.3f}" for name in names) + " |")
-
-
-GRAMIAN = ("mgda", "pcgrad", "gradvac", "cagrad", "imtl_g", "nash_mtl", "aligned_mtl", "fairgrad", "upgrad", "dualproj")
+def memory(arguments: argparse.Namespace) -> None:
+    print("| workload | T | T x P | " + " | ".join(IN_MEMORY[1:]) + " |\n|" + "---|" * (len(IN_MEMORY) + 2))
+    for workload in arguments.workloads:
+        for T in arguments.tasks:
+            found = {}
+            for name in IN_MEMORY:
+                call = [sys.executable, __file__, "--peak", workload, str(T), name]
+                found[name] = float(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
+            size = 4 * T * sum(p.numel() for p in WORKLOADS[workload][0]().parameters()) / 2**20
+            above = " | ".join(f"{found[name] - found['floor']:.0f}" for name in IN_MEMORY[1:])
+            print(f"| {workload} | {T} | {size:.0f} | {above} |", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", nargs="+", default=["mlp256", "mlp16", "transformer4", "resnet32"])
-    parser.add_argument("--tasks", type=int, nargs="+", default=[2, 3, 8, 20])
-    parser.add_argument("--methods", nargs="*", default=[], choices=list(METHODS))
-    parser.add_argument("--only", nargs="*", help="these contenders alone")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tasks", type=int, nargs="+", default=[2, 3, 8, 20, 40])
+    parser.add_argument("--few", action="store_true", help=f"of the methods, only {', '.join(FEW)}")
+    parser.add_argument("--every-line", action="store_true", help="print every contender")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--part", action="store_true", help="cosines of updates with weights from a part of the rows")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    warnings.simplefilter("ignore")
     if arguments.peak:
         workload, T, name = arguments.peak
         print(peak(workload, int(T), name))
-        return
-    if arguments.part:
-        part(arguments.methods or GRAMIAN)
-        return
-    for workload in arguments.workloads:
-        for T in arguments.tasks:
-            if arguments.memory:
-                memory(workload, T, arguments.methods, arguments.only)
-                continue
-            steps = contenders(workload, T, arguments.methods)
-            chosen = {k: v for k, v in steps.items() if not arguments.only or k in {"floor", *arguments.only}}
-            for name, ratios in measure(chosen, arguments.rounds).items():
-                low, middle, high = np.percentile(ratios, [25, 50, 75])
-                print(f"{workload:14} T={T:<3} {name:22} {middle:6.2f}   ({low:.2f} to {high:.2f})", flush=True)
+    elif arguments.memory:
+        memory(arguments)
+    else:
+        table(arguments)
 
 
 if __name__ == "__main__":
