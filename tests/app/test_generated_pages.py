@@ -21,7 +21,8 @@ def test_pages_are_up_to_date(page: str) -> None:
 
 
 def test_no_page_is_left_over() -> None:
-    assert {str(p.relative_to(DOCS)) for p in (DOCS / "reference").iterdir()} <= set(pages())
+    for folder in ("reference", "linear"):
+        assert {str(p.relative_to(DOCS)) for p in (DOCS / folder).iterdir()} <= set(pages())
 
 
 @pytest.mark.parametrize(("name", "key", "cls"), VARIANTS)

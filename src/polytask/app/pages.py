@@ -9,6 +9,7 @@ from typing import Any
 from polytask.app.config import DataSection
 from polytask.app.editor_schema import schema_text
 from polytask.app.facts import CATALOGUES, KEYS, FieldFacts, columns_of, field_facts, summary
+from polytask.app.linear_pages import linear_pages
 from polytask.catalogue import Catalogue
 from polytask.data.options import SchemaOptions
 from polytask.record.folder import write_file
@@ -76,7 +77,7 @@ def write_pages(docs: Path) -> list[Path]:
 def pages() -> dict[str, str]:
     """Path below ``docs`` -> text."""
     found = {f"reference/{name}.md": _catalogue_page(name, catalogue) for name, catalogue in CATALOGUES.items()}
-    return {"configuration.md": _configuration_page(), "schema.json": schema_text(), **found}
+    return {"configuration.md": _configuration_page(), "schema.json": schema_text(), **found, **linear_pages(MADE)}
 
 
 def _configuration_page() -> str:

@@ -33,6 +33,8 @@ class KernelTasks(TaskRegressor):
     :param fit_intercept: whether tasks have an intercept.
     :param unseen: as for the linear estimators; only ``"mean"`` has a shared part.
 
+    Fitted: ``dual_coef_`` (N,), ``intercept_`` (T,), ``tasks_`` (T,), ``X_fit_`` and ``codes_fit_``, the rows.
+
     Evgeniou, Micchelli and Pontil. Learning multiple tasks with kernel methods. JMLR 2005.
     """
 

@@ -25,6 +25,9 @@ class TaskTrees(TaskRegressor):
     mean). Splits take off most of the loss of all tasks together. Labels of different units should be standardised.
     Sparse X is made dense; a missing label takes no part.
 
+    The trees are our own because no library grows them: a multi-output tree of scikit-learn needs every label of every
+    row and has no common value, and LightGBM has one value per leaf, the task at best a category among the features.
+
     :param rounds: number of trees.
     :param learning_rate: of each.
     :param depth: of the trees.
@@ -33,6 +36,8 @@ class TaskTrees(TaskRegressor):
     :param ridge: pseudo-rows that hold the common value to zero.
     :param bins: of a feature, 2 to 256.
     :param unseen: ``"error"``, or ``"warn"`` and answer with the common values.
+
+    Fitted: ``ensemble_``, the trees and their thresholds; ``tasks_`` (T,).
 
     Chapelle, Shivaswamy, Vadrevu, Weinberger, Zhang and Tseng. Multi-task learning for boosting with application to web
     search ranking. KDD 2010.
