@@ -116,7 +116,7 @@ class Setting:
             optimizer.zero_grad()
             outputs = model(inputs)
             total = model.losses(outputs, targets).values.sum()
-            penalty = model.sharing.penalty(outputs.representation, targets)
+            penalty = model.penalty(outputs, targets)
             torch.autograd.backward(total if penalty is None else total + penalty)
             optimizer.step()
 

@@ -117,7 +117,7 @@ def total(model: Model, inputs: Inputs, targets: Targets) -> Tensor:
     """Losses and penalty, as training adds them up."""
     outputs = model(inputs)
     losses = model.losses(outputs, targets).values.sum()
-    penalty = model.sharing.penalty(outputs.representation, targets)
+    penalty = model.penalty(outputs, targets)
     return losses if penalty is None else losses + penalty
 
 
@@ -253,7 +253,7 @@ def test_a_step_of_any_labels_is_finite(way: str, encoder: str) -> None:
     targets.values[:] = torch.nan
     outputs = model(make_inputs(ROWS, spec_of(encoder)))
     assert len(model.losses(outputs, targets)) == 0
-    penalty = model.sharing.penalty(outputs.representation, targets)
+    penalty = model.penalty(outputs, targets)
     assert penalty is None or (penalty.ndim == 0 and penalty.isfinite())
     for name, value in model.sharing.diagnostics(outputs.representation).items():
         assert value.ndim == 0, name
@@ -289,7 +289,7 @@ def test_it_trains_in_16_bits(way: str, encoder: str) -> None:
         outputs = model(inputs)
     targets = make_targets(ROWS, tasks_of(way), missing=0)
     losses = model.losses(outputs, targets).values.sum()
-    penalty = model.sharing.penalty(outputs.representation, targets)
+    penalty = model.penalty(outputs, targets)
     (losses if penalty is None else losses + penalty).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     assert all(p.grad is None or p.grad.dtype == torch.float32 for p in model.parameters())
@@ -347,7 +347,7 @@ def test_it_learns_from_maps_and_sequences(way: str, encoder: str) -> None:
         optimizer.zero_grad()
         outputs = model(inputs)
         own = model.losses(outputs, labels).values.sum()
-        penalty = model.sharing.penalty(outputs.representation, labels)
+        penalty = model.penalty(outputs, labels)
         (own if penalty is None else own + penalty).backward()
         optimizer.step()
         losses.append(own.item())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -40,20 +39,48 @@ class Branch:
 
 
 def describe(model: Model) -> Branch:
-    """What serves all tasks, and what serves each task alone, with the numbers in each part.
+    """What serves all tasks, what is a task's part but is read by others too, and what serves each task alone.
 
-    Tasks whose own parts are alike are one branch.
+    Tasks whose parts are alike are one branch.
     """
     whole = model.task_state()
-    own = {task: model.head_state(task) for task in model.tasks}
     shared = {key.removeprefix("shared."): value for key, value in whole.items() if key.startswith("shared.")}
-    branches = [_tree("shared by all tasks", shared)] if shared else []
-    trees = [(task, _tree("", _plain(task, state))) for task, state in own.items()]
-    for tree, members in groupby(trees, key=lambda pair: pair[1]):
-        names = [task for task, _ in members]
-        title = f"{names[0]} alone" if len(names) == 1 else f"each of {_listing(names)}"
-        branches.append(Branch(title, tree.numbers, tree.parts, tree.shapes))
+    own = {task: _plain(task, model.head_state(task)) for task in model.tasks}
+    if model.sharing.is_linked:  # answers are made of those of several heads
+        heads = {f"of.{task}.{key}": value for task, state in own.items() for key, value in state.items()}
+        shared, own = shared | heads, {}
+    common, reached = _parted(shared, model.tasks)
+    branches = [_tree("shared by all tasks", common)] if common else []
+    branches += _merged(reached, ", read by others too", ", read by others too")
+    branches += _merged(own, " alone", "")
     return Branch("model", sum(value.numel() for value in whole.values()), tuple(branches))
+
+
+def _parted(shared: dict[str, Tensor], tasks: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """What serves all tasks as one, and by task what is one task's part but is reached by the losses of others."""
+    reached: dict[str, dict[str, Tensor]] = {}
+    for task in tasks:
+        found = {key: value for key, value in shared.items() if key.startswith(f"of.{task}.")}
+        if found:
+            reached[task] = {key.removeprefix(f"of.{task}."): value for key, value in found.items()}
+            shared = {key: value for key, value in shared.items() if key not in found}
+    return shared, reached
+
+
+def _merged(states: dict[str, dict[str, Tensor]], of_one: str, of_many: str) -> list[Branch]:
+    """A branch for all tasks whose parts are alike, and what is said behind its name."""
+    alike: dict[Branch, list[str]] = {}
+    for task, state in states.items():
+        alike.setdefault(_tree("", state), []).append(task)
+    return [
+        Branch(
+            names[0] + of_one if len(names) == 1 else f"each of {_listing(names)}{of_many}",
+            tree.numbers,
+            tree.parts,
+            tree.shapes,
+        )
+        for tree, names in alike.items()
+    ]
 
 
 def flops(model: Model, inputs: Inputs) -> int:

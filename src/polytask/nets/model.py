@@ -25,7 +25,7 @@ class Outputs(NamedTuple):
 
     :param groups: one per head: ``(N, G, K)`` of a head group, ``(M, G, K)`` if its tasks are about words, or what a
         task's own head says. :meth:`Model.answers` gives them by task.
-    :param representation: what the heads were given, for ``model.sharing.penalty`` and ``model.sharing.diagnostics``.
+    :param representation: what the heads were given, for ``model.penalty`` and ``model.sharing.diagnostics``.
     :param counts: ``(N,)`` words of each text; None where rows are no texts.
     """
 
@@ -136,6 +136,15 @@ class Model(nn.Module):
             order = self.get_buffer("_order")
             sums, counts = sums.index_select(0, order), counts.index_select(0, order)
         return sums * self.scale.to(sums.dtype), counts
+
+    def penalty(self, outputs: Outputs, targets: Targets) -> Tensor | None:
+        """What the way of sharing adds to the total of a step; None when that is nothing."""
+        asked = (
+            self.sharing.penalty(outputs.representation, targets),
+            self.sharing.answer_penalty(self.answers(outputs)) if self.sharing.judges_answers else None,
+        )
+        parts = [part for part in asked if part is not None]
+        return sum(parts[1:], parts[0]) if parts else None
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Parameters that serve several tasks: what gradient balancing is about."""

@@ -142,7 +142,7 @@ class Stepper:
                 return StepResult(None, NOTHING, bad)
         if not losses.names:
             return StepResult(None, NOTHING, bad, is_empty=not bad)
-        penalty = self.model.sharing.penalty(outputs.representation, batch.targets)
+        penalty = self.model.penalty(outputs, batch.targets)
         if penalty is not None:  # it belongs to the way of sharing, not to a task: nobody balances it
             self.fabric.backward(penalty * share, retain_graph=True)
         if isinstance(self.balancer, BilevelSteps):

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from polytask.batch import Features, Inputs, InputSpec
 from polytask.catalogue import Paper
 from polytask.nets.encoders.encoder import Encoder
+from polytask.nets.sharing.checks import at_least
 from polytask.nets.sharing.experts import parts, private_experts, run
 from polytask.nets.sharing.parted import PartedShared
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.stacked import repeated
+from polytask.tasks.binary import Binary
 from polytask.tasks.parents import generations
 from polytask.tasks.task import Target
 
@@ -33,8 +35,14 @@ class AITM(Sharing):
     A task without parents has :math:`z_t = q_t`. The losses of children reach the trunks of their parents, so trunks,
     gates and attention count as shared, and a model cannot do without the other tasks.
 
-    Deviations: a task may have several parents; the paper has a chain. The paper's calibrator, which asks that a
-    probability does not exceed that of the step before, is left out: a penalty does not see the answers.
+    Between binary tasks the behavioural-expectation calibrator asks that no probability exceeds that of the step
+    before. The total gets, over the rows of a batch,
+
+    .. math:: \alpha \, \frac{1}{N} \sum_n \sum_{t} \sum_{s \in \mathrm{parents}(t)} \max(p_{nt} - p_{ns}, 0)
+
+    Deviation: a task may have several parents; the paper has a chain.
+
+    :param calibrator: α. 0 where a child can be true without its parent.
     """
 
     paper: ClassVar[Paper | None] = Paper(
@@ -46,15 +54,20 @@ class AITM(Sharing):
     )
     coupled: ClassVar[bool] = True
 
+    calibrator: float = 0.6
+
+    def __post_init__(self) -> None:
+        at_least(0, calibrator=self.calibrator)
+
     def build(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> Shared:
         """Trunks, and a transfer for every task with parents."""
-        return AITMShared(encoder, spec, targets)
+        return AITMShared(self, encoder, spec, targets)
 
 
 class AITMShared(PartedShared):
     """T trunks, run as one batch, then the transfers, parents first."""
 
-    def __init__(self, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> None:
+    def __init__(self, options: AITM, encoder: Encoder, spec: InputSpec, targets: Sequence[Target]) -> None:
         tasks = [target.task for target in targets]
         names = tuple(task.name for task in tasks)
         stem = encoder.build(spec).stem
@@ -63,6 +76,9 @@ class AITMShared(PartedShared):
         self.stem = stem
         self.trunks = trunks
         self.parents = {task.name: tuple(p for p in task.parents if p in names) for task in tasks}
+        self.calibrator = options.calibrator
+        coins = {task.name for task in tasks if isinstance(task, Binary)}
+        self.steps = [(p, c) for c in names for p in self.parents[c] if {p, c} <= coins]
         ages = generations(tasks)
         self.receivers = sorted((name for name in names if self.parents[name]), key=lambda name: ages[name])
         self.transfers = nn.ModuleList(Transfer(trunks.width, len(self.parents[name])) for name in self.receivers)
@@ -78,6 +94,17 @@ class AITMShared(PartedShared):
             after[name], weights = transfer(after[name], [after[parent] for parent in self.parents[name]])
             side[f"transfer/{name}"] = weights
         return Representation(torch.stack([after[name] for name in tasks or self.tasks], 1), side)
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether a binary task has a binary parent, and the calibrator a weight."""
+        return bool(self.steps) and self.calibrator > 0
+
+    def answer_penalty(self, answers: Mapping[str, Tensor]) -> Tensor:
+        """The calibrator: how far probabilities exceed those of the step before, α times the mean over rows."""
+        above = [answers[child].sigmoid() - answers[parent].sigmoid() for parent, child in self.steps]
+        rows = max(len(above[0]), 1)
+        return self.calibrator * torch.cat(above, 1).relu().sum() / rows
 
     def diagnostics(self, representation: Representation) -> dict[str, Tensor]:
         """How much each child takes from its parents, from 0 to 1."""

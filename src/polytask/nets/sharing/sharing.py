@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -87,6 +87,19 @@ class Shared(nn.Module, ABC):
 
         :param representation: what :meth:`forward` returned in training mode.
         :param targets: the labels of the same rows; which of them are missing tells whose rows they are.
+        """
+        return None
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether :meth:`answer_penalty` may say something."""
+        return False
+
+    def answer_penalty(self, answers: Mapping[str, Any]) -> Tensor | None:
+        """Like :meth:`penalty`, for what is asked of the answers of several tasks together; None when nothing is.
+
+        :param answers: outputs by task, ``(N, K)`` each, after :meth:`link`; of tasks about words and lists as their
+            heads give them.
         """
         return None
 
