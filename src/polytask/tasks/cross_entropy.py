@@ -85,3 +85,13 @@ def multiclass_losses(logits: Tensor, targets: Tensor, loss: str, gamma: float, 
         penalties = rest.clamp(min=1e-12) ** gamma * penalties
     own = penalties.gather(-1, targets.nan_to_num(0.0).long()[..., None])[..., 0]
     return own if label_smoothing == 0 else (1 - label_smoothing) * own + label_smoothing * penalties.mean(-1)
+
+
+def coded_losses(logits: Tensor, codes: Tensor) -> Tensor:
+    """Cross-entropy of logits ``(..., C)`` against codes ``(...)`` of words.
+
+    A negative code is a label that training never saw: its loss is the constant ``log C`` and has no gradient.
+    NaN counts as class 0.
+    """
+    cut = logits.masked_fill((codes < 0)[..., None], 0.0)
+    return multiclass_losses(cut, codes.clamp(min=0), "cross_entropy", 0.0, 0.0)
