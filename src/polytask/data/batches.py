@@ -12,7 +12,7 @@ from torch import Tensor
 from polytask.batch import Batch
 from polytask.data.sampling.sampler import Ints, Sampler
 from polytask.data.table import Table
-from polytask.errors import ConfigError, DataError
+from polytask.errors import ConfigError, DataError, plural
 
 DRAWS, SHUFFLES = 1, 2
 """Streams of random numbers, so that the draws of sources and the shuffles of rows share nothing."""
@@ -61,7 +61,9 @@ class Batches:
             raise DataError("there are no rows to train on.")
         for name, span in self.table.sources.items():
             if len(span) < self.world:
-                raise DataError(f"{len(span)} rows for {self.world} processes.", where=f"source {name!r}")
+                raise DataError(
+                    f"{plural(len(span), 'row')} for {plural(self.world, 'process')}.", where=f"source {name!r}"
+                )
 
     @property
     def steps(self) -> int:

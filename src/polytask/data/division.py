@@ -7,7 +7,7 @@ import polars as pl
 
 from polytask.data.pieces import Frame, height_of, names_of
 from polytask.data.splits.split import PARTS, Rows, Split, known_column
-from polytask.errors import DataError
+from polytask.errors import DataError, plural
 
 
 def split(frame: Frame, how: Split, seed: int) -> dict[str, Rows]:
@@ -32,7 +32,7 @@ def split(frame: Frame, how: Split, seed: int) -> dict[str, Rows]:
     for part, share in zip(PARTS, how.shares, strict=True):
         if share > 0 and len(parts[part]) == 0:
             raise DataError(
-                f"the {part} part would be empty: {rows} rows, of which it should get {share:.0%}.",
+                f"the {part} part would be empty: {plural(rows, 'row')}, of which it should get {share:.0%}.",
                 where="split",
                 do="Give more rows, or other shares.",
             )

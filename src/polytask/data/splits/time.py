@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from polytask.data.splits.split import PARTS, Rows, Split, sizes_of
-from polytask.errors import DataError
+from polytask.errors import DataError, plural
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _check(times: pl.Series) -> None:
     missing = times.is_null() | times.is_nan() if times.dtype.is_float() else times.is_null()
     if missing.any():
         raise DataError(
-            f"{int(missing.sum()):,} rows have no time.",
+            f"there is no time in {plural(int(missing.sum()), 'row')}.",
             where=f"{place}, row {int(missing.arg_true()[0]) + 1}",
             do="Fill the column or drop these rows.",
         )
