@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from polytask.data.schema import Schema
+from polytask.data.saved import AnySchema
+from polytask.errors import plural
 from polytask.evaluation.verdict import verdicts
 from polytask.record.compare import CompareRecord
 from polytask.studies.execute import Results, SeedRun
@@ -35,7 +36,7 @@ def decide(problem: Problem, results: Results, baseline: str, contender: str) ->
 
 def keep(
     learner: Learner,
-    schema: Schema,
+    schema: AnySchema,
     results: Results,
     *,
     baseline: str,
@@ -70,7 +71,7 @@ def in_words(record: CompareRecord, contender: str) -> dict[str, str]:
         if v.contender == contender:
             low, high = v.interval
             text = f"{v.verdict} against single-task training: {v.metric} {v.estimate:+.4g} [{low:+.4g}, {high:+.4g}], "
-            text += f"positive = better; {v.seeds} seeds, {v.rows} test rows"
+            text += f"positive = better; {plural(v.seeds, 'seed')}, {plural(v.rows, 'test row')}"
             back = record.acted is not None and v.task in record.acted
             found[v.task] = text + ("; answered by its single-task model here" if back else "")
     return found

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from polytask.errors import UserError
 from polytask.evaluation.contract import TaskScores, Verdict
@@ -294,7 +295,10 @@ def diagnostic_facts(problem: Problem, results: Results) -> tuple[Diagnostic, ..
             task = target.task.name
             answers = [run.answers[task] for run in runs]
             together = {key: np.concatenate([answer[key] for answer in answers]) for key in answers[0]}
-            curves = diagnostics(target, together, torch.cat([problem.test.labels(task)] * len(runs)))
+            labels = problem.test.labels(task)
+            if not isinstance(labels, Tensor):  # curves are drawn of rows
+                continue
+            curves = diagnostics(target, together, torch.cat([labels] * len(runs)))
             for column, curve in curves.items():
                 found.append(
                     Diagnostic(

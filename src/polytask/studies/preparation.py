@@ -10,7 +10,7 @@ import polars as pl
 
 from polytask.data.division import split
 from polytask.data.pieces import Frame
-from polytask.data.schema import Schema
+from polytask.data.saved import AnySchema
 from polytask.data.splits.random import Random
 from polytask.data.splits.split import Split
 from polytask.errors import DataError
@@ -57,14 +57,20 @@ def read_sides(learner: Learner, train: Data, validation: Data | None, test: Dat
     )
 
 
-def prepare_problem(learner: Learner, sides: Sides, *, shared_validation: bool = False) -> tuple[Problem, Schema]:
+def prepare_problem(learner: Learner, sides: Sides, *, shared_validation: bool = False) -> tuple[Problem, AnySchema]:
     """Fit schema and targets on the training rows and encode everything.
 
     :param shared_validation: set validation rows aside once for all seeds, because a decision depends on them.
     """
     config = learner.config
     prepared = prepare(
-        config.tasks, sides.train, sides.validation, config.schema, exclude=config.exclude, features=config.features
+        config.tasks,
+        sides.train,
+        sides.validation,
+        config.schema,
+        exclude=config.exclude,
+        features=config.features,
+        tokenizer=config.recipe.encoder.tokenizer(),
     )
     test = encode_held_out(sides.test, prepared.schema, prepared.targets, "the test table")
     train, held = prepared.train, prepared.validation

@@ -8,7 +8,7 @@ from typing import Literal
 
 from polytask.balancing.methods.equal import Equal
 from polytask.data.pieces import Frame, height_of, names_of, sample
-from polytask.data.schema import Schema
+from polytask.data.saved import AnySchema
 from polytask.data.table import Table
 from polytask.errors import ConfigError, TaskError
 from polytask.nets.model import Model
@@ -45,7 +45,7 @@ class Forgetting:
         return "\n".join(lines)
 
 
-def with_task(part: Part, schema: Schema, task: Task, rows: Sides, recipe: Recipe, *, how: How) -> Part:
+def with_task(part: Part, schema: AnySchema, task: Task, rows: Sides, recipe: Recipe, *, how: How) -> Part:
     """The part with one more task.
 
     :param schema: of the part. :param rows: labels of the new task, and for ``"full"`` maybe of old ones too.

@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from polytask.data.schema import Schema
+from polytask.data.saved import AnySchema, read_schema
 from polytask.errors import PolytaskError, RunError
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.model import Model
@@ -65,7 +65,7 @@ class Artefact:
     """
 
     config: LearnerConfig
-    schema: Schema
+    schema: AnySchema
     parts: tuple[Part, ...]
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
@@ -144,7 +144,7 @@ def read_artefact(folder: Path, *, trust: bool = False) -> Artefact:
         learned = _document(folder / SCHEMA, json.loads)
         scores = _document(folder / SCORES, json.loads)
         _check_whole(folder, plain["sha256"])
-        schema = Schema.from_json(learned["schema"])
+        schema = read_schema(learned["schema"])
         tasks = {task.name: task for task in config.tasks}
         targets = {name: tasks[name].restore(facts) for name, facts in learned["targets"].items()}
         weights = load(read_file(folder / WEIGHTS))
@@ -167,13 +167,17 @@ def _check_whole(folder: Path, digests: Mapping[str, str]) -> None:
 
 
 def _part(
-    plain: Mapping[str, Any], schema: Schema, targets: Mapping[str, Target], weights: Mapping[str, Tensor], trust: bool
+    plain: Mapping[str, Any],
+    schema: AnySchema,
+    targets: Mapping[str, Target],
+    weights: Mapping[str, Tensor],
+    trust: bool,
 ) -> Part:
     name, own = str(plain["name"]), tuple(targets[task] for task in plain["tasks"])
     encoder = ENCODERS.build(plain["encoder"], where=f"parts.{name}.encoder", trusted=trust)
     sharing = SHARING.build(plain["sharing"], where=f"parts.{name}.sharing", trusted=trust)
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and replaced at once
-        model = Model(schema.spec, own, encoder, sharing)
+        model = Model(schema.spec, own, encoder.restored(), sharing)
     prefix = f"{name}/"
     model.load_task_state({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
     return Part(name, own, encoder, sharing, model.eval())

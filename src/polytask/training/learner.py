@@ -13,7 +13,7 @@ from polytask.balancing.contract import Method
 from polytask.data.options import SchemaOptions
 from polytask.data.pieces import Frame
 from polytask.data.sampling.sampler import Sampler
-from polytask.data.schema import Schema
+from polytask.data.saved import AnySchema
 from polytask.data.sources import read
 from polytask.data.table import Table
 from polytask.errors import UserError
@@ -31,7 +31,7 @@ from polytask.training.events import Listener
 from polytask.training.listeners.run_files import RunFiles
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part, routed_outputs
-from polytask.training.presenting import like, side_by_side
+from polytask.training.presenting import like, presented_by, side_by_side, words_of
 from polytask.training.resuming import Opened, check_same_data, new_record, open_run
 from polytask.training.scores import Scores, score
 from polytask.training.sources import Before, Data, Prepared, encode_held_out, prepare, read_sources, warn_unseen
@@ -47,7 +47,7 @@ class Fitted:
     :param verdicts: task -> what a comparison with single-task training found, in words; for the model card.
     """
 
-    schema: Schema
+    schema: AnySchema
     parts: tuple[Part, ...]
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int = 0
@@ -205,13 +205,14 @@ class Learner:
         fitted = self.fitted
         table = read(frame, text=fitted.schema.categories)
         encoded = Table.encode({"table": table}, fitted.schema, ())
+        words = words_of(fitted.schema, table)
         outputs = routed_outputs(fitted.parts, encoded)
         by_name = {target.task.name: target for target in fitted.targets}
         presented: dict[str, Mapping[str, Any]] = {}
         for task in self.config.tasks:
             if task.name in by_name and (auxiliary or task.role == "primary"):
                 target = by_name[task.name]
-                presented[task.name] = target.present(target.answer(outputs[task.name]))
+                presented[task.name] = presented_by(target, outputs[task.name], words)
         return like(frame, side_by_side(presented))
 
     def add_task(
@@ -325,6 +326,7 @@ class Learner:
             fraction=options.validation_fraction,
             seed=options.seed,
             storage=storage,
+            tokenizer=self.config.recipe.encoder.tokenizer(),
         )
 
     def _learn(
@@ -345,9 +347,9 @@ class Learner:
             listeners=listeners,
             run=run,
             fabric=fabric,
+            stop_here=stop_here,
         )
         self._fitted = Fitted(
-            stop_here=stop_here,
             prepared.schema, trained.parts, trained.history, trained.best_epoch, trained.best_epoch_per_task
         )
         return self
@@ -366,12 +368,13 @@ def resume(
     *,
     storage: str | Path | None = None,
     listeners: Sequence[Listener] = (),
+    stop_here: bool = False,
 ) -> Learner:
     """Go on with a run that was killed: the same final weights, bit for bit on a CPU, as without the kill.
-    stop_here: bool = False,
 
     :param run: its folder.
     :param train: the same data again; default: the files that the run read, if it read files.
+    :param stop_here: train no further: the model of the best epoch so far, of a run that went astray or is good enough.
     :raises polytask.errors.RunError: no run there, or the data have changed.
     """
     opened: Opened = open_run(path_of(run), train, validation, lazy=storage is not None)

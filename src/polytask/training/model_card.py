@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from polytask.data.schema import Schema
+from polytask.data.saved import AnySchema
 from polytask.tasks import TASKS
 from polytask.training.config import LearnerConfig
 from polytask.training.parts import Part
@@ -16,7 +16,7 @@ TO_FILL = "_to be filled in_"
 
 def model_card(
     config: LearnerConfig,
-    schema: Schema,
+    schema: AnySchema,
     parts: Sequence[Part],
     *,
     scores: Scores | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -15,15 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polytask.batch import Batch
 from polytask.data.leakage import check_leakage
 from polytask.data.options import SchemaOptions
 from polytask.data.pieces import Frame, height_of, names_of, sample
+from polytask.data.saved import AnySchema
 from polytask.data.schema import Schema
 from polytask.data.sources import read, scan
 from polytask.data.table import Table
-from polytask.errors import DataError, did_you_mean
+from polytask.data.text.schema import TextSchema
+from polytask.errors import DataError, did_you_mean, plural
 from polytask.record.run import SourceFacts
 from polytask.tasks.task import Target, Task
+from polytask.tokens.tokenizer import Tokenizer
 
 Rows: TypeAlias = NDArray[np.int64]
 Data: TypeAlias = Any
@@ -77,9 +81,19 @@ def data_digest(prepared: Prepared) -> str:
             continue
         digest.update(repr([(name, len(span)) for name, span in table.sources.items()]).encode())
         for batch in table.in_order(65_536):
-            for tensor in (batch.inputs.numeric, batch.inputs.categorical, batch.targets.values):
+            for tensor in _tensors(batch):
                 digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _tensors(batch: Batch) -> Iterator[Tensor]:
+    """All that a batch holds."""
+    inputs, targets = batch.inputs, batch.targets
+    lists = (part for ragged in targets.lists.values() for part in (ragged.values, ragged.counts))
+    counts = None if inputs.words is None else inputs.words.counts
+    for tensor in (inputs.numeric, inputs.categorical, targets.values, inputs.values, counts, targets.words, *lists):
+        if tensor is not None:
+            yield tensor
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,7 @@ class Prepared:
     :param train, validation: views of the encoded tables; validation is None without any row.
     """
 
-    schema: Schema
+    schema: AnySchema
     targets: tuple[Target, ...]
     train: Table
     validation: Table | None
@@ -99,7 +113,7 @@ class Prepared:
 class Before:
     """What an earlier model knows of tables and labels."""
 
-    schema: Schema
+    schema: AnySchema
     targets: Mapping[str, Target]
 
 
@@ -114,28 +128,22 @@ def prepare(
     fraction: float = 0.0,
     seed: int = 0,
     storage: Path | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Prepared:
     """Fit schema and targets on the training rows only, and encode everything.
 
     :param options: of the schema; or what an earlier model knows, which is taken over.
     :param fraction: share of the rows of every source that is set aside when ``validation`` is None.
     :param storage: folder for memory-mapped arrays; None: in memory.
+    :param tokenizer: cuts texts into tokens; None: the rows are columns.
     :raises DataError: a target column that no source has, or what schema and targets refuse.
     """
     share = 0.0 if validation is not None else fraction
     kept, held = set_aside({name: height_of(frame) for name, frame in frames.items()}, share, seed)
     seen = {name: sample(frame, rows=kept[name]) for name, frame in frames.items()}
-    targets = fit_targets(tasks, seen, options.targets if isinstance(options, Before) else {})
+    schema = _schema(tasks, seen, options, tokenizer, exclude=exclude, features=features)
+    targets = fit_targets(tasks, with_words(schema, seen), options.targets if isinstance(options, Before) else {})
     _check_every_source_labels(tasks, frames)
-    labels = {column for task in tasks for column in task.columns}
-    everywhere = {name for frame in frames.values() for name in names_of(frame)}
-    if isinstance(options, Before):
-        schema = options.schema
-    else:
-        left_out = [*sorted(labels & everywhere), *(column for column in exclude if column not in labels)]
-        schema = Schema.fit(seen, exclude=left_out, features=features, options=options)
-    for frame in seen.values():
-        check_leakage(frame, schema.names, labels)
     table = Table.encode(frames, schema, targets, None if storage is None else storage / "train")
     rows = {side: _rows(table, chosen) for side, chosen in (("train", kept), ("held", held))}
     train = table if share == 0 else table.take(rows["train"])
@@ -147,9 +155,40 @@ def prepare(
     return Prepared(schema, targets, train, other)
 
 
+def _schema(
+    tasks: Sequence[Task],
+    seen: Mapping[str, pl.DataFrame],
+    options: SchemaOptions | Before,
+    tokenizer: Tokenizer | None,
+    *,
+    exclude: Sequence[str],
+    features: Sequence[str],
+) -> AnySchema:
+    """The schema of these training rows, or the one that is taken over."""
+    if isinstance(options, Before):
+        return options.schema
+    if tokenizer is not None:
+        return TextSchema.fit(seen, tokenizer, text=options.text or None)
+    labels = {column for task in tasks for column in task.columns}
+    everywhere = {name for frame in seen.values() for name in names_of(frame)}
+    _check_labels(tasks, everywhere)
+    left_out = [*sorted(labels & everywhere), *(column for column in exclude if column not in labels)]
+    schema = Schema.fit(seen, exclude=left_out, features=features, options=options)
+    for frame in seen.values():
+        check_leakage(frame, schema.names, labels)
+    return schema
+
+
+def with_words(schema: AnySchema, frames: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
+    """The tables with the words of their texts as a column, for tasks that are about them."""
+    if isinstance(schema, Schema):
+        return frames
+    return {name: schema.with_words(frame) for name, frame in frames.items()}
+
+
 def encode_held_out(
     frames: Mapping[str, Frame],
-    schema: Schema,
+    schema: AnySchema,
     targets: Sequence[Target],
     where: str,
     storage: Path | None = None,
@@ -195,20 +234,28 @@ def fit_targets(
     """
     targets = []
     for task in tasks:
-        having = [frame.select(task.columns) for frame in frames.values() if set(task.columns) <= set(frame.columns)]
+        wanted = list(dict.fromkeys((*task.columns, *task.reads)))
+        having = [frame.select(wanted) for frame in frames.values() if set(wanted) <= set(frame.columns)]
         if not having:
-            everywhere = {column for frame in frames.values() for column in frame.columns}
-            absent = next((c for c in task.columns if c not in everywhere), task.columns[0])
-            raise DataError(
-                f"there is no target column {absent!r}.",
-                where=f"task {task.name!r}",
-                do=did_you_mean(absent, everywhere),
-            )
+            _check_labels([task], {column for frame in frames.values() for column in frame.columns})
+            raise DataError(f"no source has all of its columns: {', '.join(wanted)}.", where=f"task {task.name!r}")
         labels = having[0] if len(having) == 1 else pl.concat(having, how="vertical_relaxed")
         earlier = (before or {}).get(task.name)
         known = earlier is not None and earlier.task == task and not earlier.unseen(labels)
         targets.append(earlier if earlier is not None and known else task.fit(labels))
     return tuple(targets)
+
+
+def _check_labels(tasks: Sequence[Task], columns: Collection[str]) -> None:
+    """Every target column is somewhere."""
+    for task in tasks:
+        for column in (*task.columns, *task.reads):
+            if column not in columns:
+                raise DataError(
+                    f"there is no target column {column!r}.",
+                    where=f"task {task.name!r}",
+                    do=did_you_mean(column, columns),
+                )
 
 
 def _check_every_source_labels(tasks: Sequence[Task], frames: Mapping[str, Frame]) -> None:
@@ -230,8 +277,9 @@ def unseen_labels(targets: Sequence[Target], frames: Mapping[str, Frame]) -> dic
     for target in targets:
         counts: dict[str, int] = {}
         for frame in frames.values():
-            if set(target.task.columns) <= set(names_of(frame)):
-                for label, count in target.unseen(sample(frame.select(target.task.columns))).items():
+            wanted = list(dict.fromkeys((*target.task.columns, *target.task.reads)))
+            if set(wanted) <= set(names_of(frame)):
+                for label, count in target.unseen(sample(frame.select(wanted))).items():
                     counts[label] = counts.get(label, 0) + count
         if counts:
             found[target.task.name] = counts
@@ -242,7 +290,7 @@ def warn_unseen(targets: Sequence[Target], frames: Mapping[str, Frame], where: s
     """Warn about labels that training never saw."""
     found = unseen_labels(targets, frames)
     for task, counts in found.items():
-        listing = ", ".join(f"{label!r} ({count} rows)" for label, count in sorted(counts.items())[:5])
+        listing = ", ".join(f"{label!r} ({plural(count, 'row')})" for label, count in sorted(counts.items())[:5])
         warnings.warn(
             f"task {task!r}: {where} holds labels that training never saw: {listing}; they count as missing.",
             stacklevel=3,

@@ -11,8 +11,9 @@ from torch import Tensor
 from polytask.app.options import ConfigFile, Set
 from polytask.app.reading import read_config
 from polytask.app.rows import Opened, Sides, divide, open_rows
-from polytask.batch import InputSpec
+from polytask.batch import InputSpec, Ragged
 from polytask.data.table import Table
+from polytask.errors import plural
 from polytask.nets.model import Model
 from polytask.tasks import TASKS
 from polytask.tasks.task import Target, labelled
@@ -62,20 +63,19 @@ def _test_table(sides: Sides, prepared: Prepared) -> Table | None:
 
 def _rows(prepared: Prepared, test: Table | None) -> str:
     parts = {"training": prepared.train, "validation": prepared.validation, "test": test}
-    return ", ".join(f"{0 if table is None else len(table):,} {name} rows" for name, table in parts.items())
+    return ", ".join(plural(0 if table is None else len(table), f"{name} row") for name, table in parts.items())
 
 
 def _columns(prepared: Prepared) -> Grid:
-    grid = _grid(f"{len(prepared.schema.names)} features", "column", "kind", "what becomes of it")
+    grid = _grid(plural(len(prepared.schema.names), "feature"), "column", "kind", "what becomes of it")
     for note in sorted(prepared.schema.notes, key=lambda note: note.kind == "dropped"):
         grid.add_row(note.column, note.kind, ("look at this: " if note.warning else "") + note.text)
     return grid
 
 
 def _tasks(prepared: Prepared, test: Table | None) -> Grid:
-    grid = _grid(
-        f"{len(prepared.targets)} tasks", "task", "kind", "metric", "labels", "missing", "in test", "training labels"
-    )
+    title = plural(len(prepared.targets), "task")
+    grid = _grid(title, "task", "kind", "metric", "labels", "missing", "in test", "training labels")
     counts = prepared.train.labelled_counts()
     tested = {} if test is None else test.labelled_counts()
     for target in prepared.targets:
@@ -106,9 +106,11 @@ def _model(opened: Opened, prepared: Prepared) -> str:
     return f"Model: {spec.numeric} numbers{codes} in, {every:,} parameters, {shared:,} of them shared."
 
 
-def _labels(target: Target, encoded: Tensor) -> str:
+def _labels(target: Target, encoded: Tensor | Ragged) -> str:
     """How often each class occurs; for numbers their mean and range."""
     known = encoded[labelled(encoded)]
+    if isinstance(known, Ragged):
+        return f"{len(known.values):,} {'words' if target.unit == 'word' else 'in lists'}"
     learned = target.learned()
     names = learned.get("classes") or learned.get("levels")
     if names and target.width == 1:
