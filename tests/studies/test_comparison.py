@@ -71,6 +71,22 @@ def test_contenders_and_costs(record: tuple[CompareRecord, object]) -> None:
     assert costs["matched"].steps <= costs["multi"].steps + 2
 
 
+def test_each_task_alone_with_the_layers_of_the_way_of_sharing() -> None:
+    """Two experts 6 -> 8 and a gate 6 -> 2 for a head of 8; plain single-task models have one layer 6 -> 8."""
+    options = CompareOptions(seeds=1, same=True, matched=False)
+    small: dict[str, object] = {"name": "mlp", "width": 8, "depth": 1}
+    made = compare(learner(encoder=small, sharing={"name": "mmoe", "experts": 2}), table(300), options=options)
+    assert [c.name for c in made.contenders] == ["single", "multi", "single_same"]
+    parameters = {c.contender: c.parameters for c in made.costs}
+    assert parameters["single"] == 2 * (6 * 8 + 8 + 9)
+    assert parameters["single_same"] == 2 * (2 * (6 * 8 + 8) + 2 * 6 + 9)
+    assert {c.models for c in made.costs if c.contender == "single_same"} == {2}
+    assert {v.verdict for v in made.verdicts if v.contender == "single_same"} == {"no verdict"}
+    assert any(d.contender == "single_same" for d in made.delta_m), "beside the baseline, its gain is what layers give"
+    plain = compare(learner(encoder=small), table(300), options=options)
+    assert [c.name for c in plain.contenders] == ["single", "multi"], "under hard sharing it is the baseline"
+
+
 def test_memory_of_a_step_is_counted_by_hand() -> None:
     # 2 numbers -> 3 units -> 1 head, no dropout, 5 rows, float32. Weights: 2*3+3 + 3+1 = 13, four times (gradient and
     # two moments). Kept: the inputs (5x2), the activations after ReLU (5x3), and what the loss keeps (at least 5).

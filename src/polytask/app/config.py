@@ -20,7 +20,7 @@ from polytask.data.splits.split import Split
 from polytask.errors import ConfigError
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
-from polytask.studies.contenders import BOOSTING, EQUAL, MATCHED, MULTI, SINGLE
+from polytask.studies.contenders import BOOSTING, EQUAL, MATCHED, MULTI, SAME, SINGLE
 from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
 from polytask.tasks.task import Task
@@ -139,7 +139,7 @@ SECTIONS = ("title", "data", "tasks", *VARIANTS, "training", "seed", "schema", "
 RECIPE = (*VARIANTS, "training")
 """The keys that a contender may change."""
 
-TAKEN = (SINGLE, MATCHED, EQUAL, MULTI, BOOSTING)
+TAKEN = (SINGLE, SAME, MATCHED, EQUAL, MULTI, BOOSTING)
 """Contenders that a comparison names itself."""
 
 

@@ -18,7 +18,7 @@ from polytask.tasks.task import Task
 from polytask.training.balancers import BALANCERS
 from polytask.training.recipe import Recipe
 
-SINGLE, MATCHED, EQUAL, MULTI, BOOSTING = "single", "matched", "equal", "multi", "boosting"
+SINGLE, SAME, MATCHED, EQUAL, MULTI, BOOSTING = "single", "single_same", "matched", "equal", "multi", "boosting"
 
 
 def line_up(
@@ -56,6 +56,8 @@ def line_up(
         for name, other in others.items():
             text = f"A multi-task model that differs from the requested one: {_difference(other, recipe)}."
             found.append(Contender(name, name, text, "multi", Network(other), (names,)))
+        if options.same and recipe.sharing != Hard():
+            found.append(_same(recipe, alone))
         if options.matched:
             found.append(
                 Contender(
@@ -83,6 +85,17 @@ def line_up(
     return tuple(found)
 
 
+def _same(recipe: Recipe, alone: tuple[tuple[str, ...], ...]) -> Contender:
+    """Each task alone, with the layers of the requested way of sharing."""
+    way = SHARING.name_of(recipe.sharing)
+    return Contender(
+        SAME, f"single-task, {way}",
+        f"One model per task with the layers of {way}, without anybody to share with: what they do by themselves. "
+        "Shown without verdicts.",
+        "single", Network(dataclasses.replace(recipe, balancer=Equal())), alone, judged=False,
+    )  # fmt: skip
+
+
 def _weights(recipe: Recipe) -> str:
     """Balancer and way of sharing in a few words."""
     sharing = SHARING.name_of(recipe.sharing)
@@ -103,7 +116,7 @@ def _words(value: Mapping[str, object]) -> str:
 
 def _check(names: Sequence[str], others: Mapping[str, Recipe], options: CompareOptions) -> None:
     for name in others:
-        if names.count(name) > 1 or name in (SINGLE, MATCHED, EQUAL, MULTI, BOOSTING):
+        if names.count(name) > 1 or name in (SINGLE, SAME, MATCHED, EQUAL, MULTI, BOOSTING):
             raise ConfigError(f"the name {name!r} is taken.", where="compare.contenders", do="Choose another one.")
     if options.primary and options.primary not in names:
         raise ConfigError(

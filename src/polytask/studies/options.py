@@ -15,6 +15,9 @@ class CompareOptions:
     :param seeds: training runs per contender. 1: no verdict; 2: weak; from 3 on calibrated; default 5.
     :param equal: also train the multi-task model with equal weights (when the requested balancer is another one).
     :param matched: also train single-task models that share the compute of one multi-task run among them.
+    :param same: also train single-task models under the requested way of sharing, where it is not ``hard``. The
+        baseline is a plain encoder; where a way of sharing has layers of its own (masks, gates, experts), this tells
+        what they do without anybody to share with.
     :param boosting: also train one LightGBM model per target (extra ``[boosting]``).
     :param linear: also fit these estimators of ``polytask.linear``, each once per seed, with strengths chosen on the
         validation rows (extra ``[linear]``; binary and regression tasks), for example ``["mean_regularized"]``.
@@ -30,6 +33,7 @@ class CompareOptions:
     seeds: int = 5
     equal: bool = True
     matched: bool = True
+    same: bool = False
     boosting: bool = False
     linear: tuple[str, ...] = ()
     primary: str = ""
