@@ -94,3 +94,12 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     listing = "Known: " + (", ".join(known[:20]) + (", ..." if len(known) > 20 else "") if known else "none") + "."
     return f"Did you mean {near[0]!r}? {listing}" if near else listing
+
+
+def plural(n: int, noun: str) -> str:
+    """A count in words.
+
+    >>> plural(1, "task"), plural(2000, "row"), plural(2, "process")
+    ('1 task', '2,000 rows', '2 processes')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith("s") else "s")

@@ -168,5 +168,5 @@ def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
 
 
 def test_fewer_rows_than_processes_are_refused() -> None:
-    with pytest.raises(DataError, match="1 rows for 2 processes"):
+    with pytest.raises(DataError, match="1 row for 2 processes"):
         Batches(table_of(5, 1), Uniform(), 2, 0, 1, world=2)

@@ -13,7 +13,7 @@ from polytask.app.yaml_file import dumped
 from polytask.data.infer import Note, learn
 from polytask.data.leakage import check_leakage
 from polytask.data.options import SchemaOptions
-from polytask.errors import DataError, did_you_mean
+from polytask.errors import DataError, did_you_mean, plural
 from polytask.tasks import TASKS
 from polytask.tasks.infer import infer_task
 from polytask.tasks.task import Task
@@ -129,7 +129,7 @@ def written(found: Draft, table: Path, out: Path) -> str:
 
 
 def _columns(found: Draft) -> list[str]:
-    lines = [f"  # {found.features} columns are features: all that are neither targets nor left out here."]
+    lines = [f"  # features: {plural(found.features, 'column')}, all that are neither targets nor left out here."]
     lines += [f"  # {_comment(note.column)}: dropped, {_comment(note.text)}" for note in found.dropped]
     if not found.excluded:
         return [*lines, "  exclude: []  # identifiers, and what would not be known at prediction"]

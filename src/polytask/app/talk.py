@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from polytask.app.guard import tell
+from polytask.errors import plural
 from polytask.studies.execute import Say
 
 PERIOD = 10.0
@@ -43,6 +44,6 @@ def _lines(what: str) -> Say:
         nonlocal last
         if done == total or time.monotonic() - last >= PERIOD:
             last = time.monotonic()
-            tell(f"{what}: {done} of {total} models; {text}")
+            tell(f"{what}: {done} of {plural(total, 'model')}; {text}")
 
     return say

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
+from polytask.errors import plural
 from polytask.record.compare import CompareRecord, ContenderFacts, TaskFacts
 from polytask.report.charts.calibration import calibration
 from polytask.report.charts.chart import Chart
@@ -19,7 +20,7 @@ from polytask.report.charts.gradients import conflicts, cosines
 from polytask.report.charts.residual import residual
 from polytask.report.charts.weights import weight_rows, weights
 from polytask.report.html import Gallery, page
-from polytask.report.phrases import decimals, interval, number, plural, probability, share
+from polytask.report.phrases import decimals, interval, number, probability, share
 from polytask.report.reading import (
     asides,
     baseline,

@@ -97,11 +97,6 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def plural(n: int, noun: str) -> str:
-    """``1 task``, ``2 tasks``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def listing(words: list[str], *, most: int = 6) -> str:
     """``a, b and c``; long lists end with how many more there are."""
     if len(words) > most:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from statistics import fmean, stdev
 
+from polytask.errors import plural
 from polytask.record.compare import CompareRecord, ContenderFacts, CostFacts, TaskFacts, VerdictFacts, Word
-from polytask.report.phrases import capital, interval, listing, number, plural, times
+from polytask.report.phrases import capital, interval, listing, number, times
 
 WORDS: tuple[Word, ...] = ("helped", "hurt", "no evidence", "practically equal", "no verdict")
 

@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from polytask.errors import plural
 from polytask.record.compare import CompareRecord, ContenderFacts
-from polytask.report.phrases import interval, listing, number, plural
+from polytask.report.phrases import interval, listing, number
 from polytask.report.reading import asides, baseline, challengers, finding, mean_gain, price
 from polytask.report.tables import cost_rows, note_lines, verdict_rows
 

@@ -6,6 +6,7 @@ import json
 from math import isfinite, nan
 from typing import Any
 
+from polytask.errors import plural
 from polytask.record.compare import CompareRecord, ContenderFacts, Curve, DataFacts, TaskFacts, WeightTrace
 from polytask.record.run import RunRecord
 from polytask.record.traces import gradient_trace
@@ -14,7 +15,7 @@ from polytask.report.charts.gradients import conflicts, cosines
 from polytask.report.charts.weights import weights
 from polytask.report.comparison import SHOWN, place
 from polytask.report.html import Gallery, page
-from polytask.report.phrases import ABSENT, count, duration, number, plural, storage
+from polytask.report.phrases import ABSENT, count, duration, number, storage
 
 MODEL = "model"
 

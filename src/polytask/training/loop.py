@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 
 from polytask.batch import Batch
 from polytask.data.batches import Batches
-from polytask.errors import TrainingError
+from polytask.errors import TrainingError, plural
 from polytask.record.run import EpochRecord
 from polytask.training.events import (
     CheckpointSaved,
@@ -127,7 +127,7 @@ def _skips(job: Job, result: StepResult) -> Iterator[Event]:
     if progress.streaks.get(worst, 0) >= job.options.nan_patience:
         what = f"the loss of task {worst!r} was" if worst else "the gradient or every loss was"
         raise TrainingError(
-            f"{what} not finite in {progress.streaks[worst]} steps in a row.",
+            f"{what} not finite in {plural(progress.streaks[worst], 'step')} in a row.",
             where=f"epoch {progress.epoch + 1}, step {progress.step}",
             do="Look for extreme values in the labels and features (polytask check), lower training.lr, set "
             "training.clip_norm to 1.0, or choose a more robust loss." + _way_out(job),
@@ -193,5 +193,5 @@ def _why_stop(job: Job) -> str | None:
     if options.max_steps is not None and progress.step >= options.max_steps:
         return "max_steps reached"
     if options.patience and progress.selection.epoch and progress.selection.stale >= options.patience:
-        return f"no better epoch for {progress.selection.stale} epochs"
+        return f"no better epoch for {plural(progress.selection.stale, 'epoch')}"
     return None

@@ -13,6 +13,7 @@ from polytask.app.reading import read_config
 from polytask.app.rows import divide, open_rows
 from polytask.app.saved import model_in
 from polytask.batch import Inputs, InputSpec
+from polytask.errors import plural
 from polytask.nets.description import describe, flops
 from polytask.nets.model import Model
 from polytask.training.learner import load
@@ -50,6 +51,9 @@ def command(what: Described, *, changes: Set = None, trust: Trust = False) -> No
 def _show(model: Model, spec: InputSpec, name: str) -> None:
     row = Inputs(torch.zeros(1, spec.numeric), torch.zeros(1, len(spec.cardinalities), dtype=torch.int64))
     tree = describe(model)
-    print(f"{name}: {len(model.tasks)} tasks, {tree.numbers:,} numbers, {flops(model, row):,} FLOPs per row")
+    print(
+        f"{name}: {plural(len(model.tasks), 'task')}, {plural(tree.numbers, 'number')}, "
+        f"{flops(model, row):,} FLOPs per row"
+    )
     for line in tree.lines():
         print(line)

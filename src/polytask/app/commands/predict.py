@@ -12,7 +12,7 @@ from polytask.app.guard import tell
 from polytask.app.options import ModelFolder, Overwrite, TableFile, Trust
 from polytask.app.saved import about, check_out, model_in, write_table
 from polytask.data.sources import read
-from polytask.errors import DataError, did_you_mean
+from polytask.errors import DataError, did_you_mean, plural
 from polytask.training.learner import load
 
 Out = Annotated[
@@ -49,7 +49,7 @@ def command(
         print(found.write_csv(), end="")
         return
     write_table(found, out)
-    tell(f"Written: {out}, {found.height:,} rows, columns {', '.join(found.columns)}")
+    tell(f"Written: {out}, {plural(found.height, 'row')}, columns {', '.join(found.columns)}")
 
 
 def _kept(rows: pl.DataFrame, keep: list[str], taken: list[str], where: str) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import math
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from polytask.errors import plural
 from polytask.record.run import EpochRecord
 from polytask.training.events import EpochDone, Event, LossSkipped, RunFinished, RunStarted, RunStopped, StepDone
 
@@ -48,7 +49,8 @@ class ProgressLines:
         self._epochs = event.epochs
         again = f", from epoch {event.epoch + 1}" if event.epoch else ""
         self.console.print(
-            f"{self.title}: {len(event.tasks)} tasks, {event.parameters:,} parameters on {event.device}, "
+            f"{self.title}: {plural(len(event.tasks), 'task')}, {plural(event.parameters, 'parameter')} "
+            f"on {event.device}, "
             f"seed {event.seed}{again}",
             highlight=False,
         )
@@ -78,7 +80,8 @@ class ProgressLines:
     def _finish(self, event: RunFinished) -> None:
         self._close()
         self.console.print(
-            f"{self.title}: {event.reason} after {event.epochs} epochs, {event.steps} steps, {event.seconds:.1f} s; "
+            f"{self.title}: {event.reason} after {plural(event.epochs, 'epoch')}, "
+            f"{plural(event.steps, 'step')}, {event.seconds:.1f} s; "
             f"best epoch {event.best_epoch}",
             highlight=False,
             markup=False,
