@@ -14,6 +14,7 @@ from polytask.maths.trees import is_tree
 from polytask.nets.task_heads.biaffine import ARC, RELATION, BiaffineHead
 from polytask.nets.task_heads.crf import CRFHead
 from polytask.nets.units import Units
+from polytask.tasks.tagging import Tagging, TaggingTarget
 
 COUNTS = (3, 0, 1, 2)
 NAN = math.nan
@@ -59,16 +60,14 @@ def test_crf_is_a_sum_over_all_labellings() -> None:
             assert tuple(found[:, 0].tolist()) == best
 
 
-def test_crf_decodes_what_is_allowed() -> None:
-    never = torch.zeros(3, 3)
-    never[0, 2] = -torch.inf  # as I never follows O
-    first = torch.tensor([0.0, 0.0, -torch.inf])
-    head = CRFHead(tags("t", 0.0, 0.0, 0.0, extra={"transitions": never, "first": first}), 2)
+def test_crf_decodes_what_is_legal() -> None:
+    target = TaggingTarget(Tagging("t", scheme="BIO", crf=True), ("B-X", "I-X", "O"), (0.0, 0.0, 0.0))
+    head = CRFHead(target, 2)
     with torch.no_grad():
         head.linear.weight.zero_()
-        head.linear.bias.copy_(torch.tensor([1.0, 0.0, 1.6]))
+        head.linear.bias.copy_(torch.tensor([0.0, 1.6, 1.0]))
     found = head.answers(head(make_units((3,), 2))).values[:, 0].tolist()
-    assert found == [1.0, 2.0, 2.0]  # 0 + 1.6 + 1.6 beats 1 + 1 + 1
+    assert found == [0.0, 1.0, 1.0]  # 0 + 1.6 + 1.6 of B I I beats O O O; I I I begins with an I
     assert set(head.state_dict()) == {"linear.weight", "linear.bias", "transitions", "first", "last"}
 
 
@@ -148,12 +147,16 @@ def test_impossible_heads_are_no_labels() -> None:
     assert total.isfinite()
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: CRFHead(tags("t", 0.1, 0.2), 4), lambda: BiaffineHead(tags("t", 0.1, 0.2, width=2), 4)]
-)
+WORD_HEADS = {
+    "crf": lambda: CRFHead(tags("t", 0.1, 0.2), 4),
+    "biaffine": lambda: BiaffineHead(tags("t", 0.1, 0.2, width=2), 4),
+}
+
+
+@pytest.mark.parametrize("name", list(WORD_HEADS))
 @pytest.mark.parametrize("counts", [(), (0,), (0, 0), (1,), (1, 0), (4, 2, 0)])
-def test_any_texts_and_labels_have_finite_losses_and_gradients(make: object, counts: tuple[int, ...]) -> None:
-    head = make()  # type: ignore[operator]
+def test_any_texts_and_labels_have_finite_losses_and_gradients(name: str, counts: tuple[int, ...]) -> None:
+    head = WORD_HEADS[name]()
     randomise(head, 0.3)
     width = 2 if isinstance(head, BiaffineHead) else 1
     units = make_units(counts, 4)

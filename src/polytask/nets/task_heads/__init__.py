@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from polytask.errors import TaskError, did_you_mean
 from polytask.nets.task_heads.biaffine import BiaffineHead
 from polytask.nets.task_heads.crf import CRFHead
+from polytask.nets.task_heads.decoder import DecoderHead
 from polytask.nets.task_heads.head import TaskHead
+from polytask.nets.task_heads.spans import SpanHead
 from polytask.tasks.task import Target
 
 TASK_HEADS: Mapping[str, Callable[[Target, int], TaskHead]] = {
     "crf": CRFHead,
     "biaffine": BiaffineHead,
+    "spans": SpanHead,
+    "decoder": DecoderHead,
 }
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from polytask.batch import Ragged, Targets
 from polytask.maths.trees import best_tree
 from polytask.nets.task_heads.head import TaskHead
-from polytask.nets.task_heads.labelled import padded, with_labels
+from polytask.nets.task_heads.labelled import owners, padded, places, with_labels
 from polytask.nets.units import Units, real_words
 from polytask.tasks.task import Target
 
@@ -28,7 +28,9 @@ class BiaffineHead(TaskHead):
     .. math:: s_{ij} = d_i^\top U h_j + u^\top h_j, \qquad r_{ijk} = [d'_i; 1]^\top V_k [h'_j; 1] + c_k
 
     The loss of a word is the cross-entropy of its head among n candidates plus that of its relation to the true head.
-    U, u and V start at zero and c at the best constant predictor: the first loss is log n plus that of relations.
+    U, u and V start at zero and c at the best constant predictor: the first loss is log n plus that of relations. A
+    negative relation was never seen in training: it costs log K and teaches nothing.
+
     Answers are the best tree with one word below the root, under :math:`\log \mathrm{softmax}_j \, s_{ij}`.
 
     Dozat and Manning. Deep biaffine attention for neural dependency parsing. ICLR 2017.
@@ -56,8 +58,9 @@ class BiaffineHead(TaskHead):
         if found is None:
             return outputs.words.new_zeros(()), outputs.words.new_zeros(())
         units, labels = found
-        real, (place_of, own) = real_words(units.counts), _places(units.counts)
-        known = ~labels.isnan().any(-1) & (labels[:, 0] >= 0) & (labels[:, 0] <= own) & (labels[:, 0] != place_of)
+        real, itself = real_words(units.counts), places(units.counts) + 1
+        last = torch.repeat_interleave(units.counts, units.counts)
+        known = ~labels.isnan().any(-1) & (labels[:, 0] >= 0) & (labels[:, 0] <= last) & (labels[:, 0] != itself)
         heads, relation = labels.nan_to_num().clamp(min=0).long().unbind(1)
         with torch.autocast(units.words.device.type, enabled=False):
             parts = self._parts(units)
@@ -107,22 +110,13 @@ class BiaffineHead(TaskHead):
 
     def _relation_scores(self, parts: tuple[Tensor, ...], real: Tensor, heads: Tensor) -> Tensor:
         """Scores of every word's relations to these heads ``(M,)``: ``(M, K)``."""
-        texts = len(real)
-        counts = real.sum(1)
-        owner = torch.repeat_interleave(torch.arange(texts, device=real.device), counts)
-        starts = (counts.cumsum(0) - counts)[owner]
-        place = torch.where(heads == 0, owner, texts + starts + heads - 1)
+        texts, counts = len(real), real.sum(1)
+        own = texts + torch.arange(len(heads), device=heads.device) - places(counts)  # the first word of the text
+        place = torch.where(heads == 0, owners(counts), own + heads - 1)
         words, own_heads = _with_one(parts[2]), _with_one(parts[3])[place]
         labels, rank, _ = self.relations.shape
         read = functional.linear(words, self.relations.transpose(1, 2).reshape(labels * rank, rank))
         return torch.einsum("mkr,mr->mk", read.view(-1, labels, rank), own_heads) + self.relation_bias
-
-
-def _places(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Each word's place in its text, from 1 on, and how many words the text has: ``(M,)`` and ``(M,)``."""
-    own = torch.repeat_interleave(counts, counts)
-    starts = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-    return torch.arange(1, len(own) + 1, device=counts.device) - starts, own
 
 
 def _with_one(values: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from polytask.maths.linear_chain import Chain, log_partition, sequence_score, vi
 from polytask.nets.task_heads.head import TaskHead
 from polytask.nets.task_heads.labelled import padded, with_labels
 from polytask.nets.units import Units, real_words
+from polytask.tasks.tagging import TaggingTarget
 from polytask.tasks.task import Target
 
 
@@ -23,8 +24,7 @@ class CRFHead(TaskHead):
     independent words. Labels that are missing, or that training never saw, are summed over (Tsuboi et al., 2008); an
     unseen one counts with a constant log K besides, as a linear head has it.
 
-    Decoding keeps to what the target allows, if it says so: ``constants()`` may hold ``transitions`` ``(K, K)``,
-    ``first`` ``(K,)`` and ``last`` ``(K,)``, 0 where a label may follow, begin or end, and -inf where not.
+    Decoding keeps to sequences that are legal in the scheme of the tags, as far as the target has one.
 
     Lample, Ballesteros, Subramanian, Kawakami and Dyer. Neural architectures for named entity recognition. NAACL 2016.
 
@@ -41,9 +41,10 @@ class CRFHead(TaskHead):
         self.transitions = nn.Parameter(torch.zeros(labels, labels))
         self.first = nn.Parameter(torch.zeros(labels))
         self.last = nn.Parameter(torch.zeros(labels))
-        allowed = target.constants()
-        for name, value in (("transitions", self.transitions), ("first", self.first), ("last", self.last)):
-            self.register_buffer(f"allowed_{name}", allowed.get(name, torch.zeros_like(value)), persistent=False)
+        legal = target.legal if isinstance(target, TaggingTarget) else (True, True, True)
+        for name, value, allowed in zip(("transitions", "first", "last"), self._chain(), legal, strict=True):
+            barred = torch.zeros_like(value).masked_fill(~torch.as_tensor(allowed), -torch.inf)
+            self.register_buffer(f"barred_{name}", barred, persistent=False)
 
     def forward(self, units: Units) -> Units:
         """The vectors as they are: which of them have labels is known when the loss is taken."""
@@ -56,10 +57,10 @@ class CRFHead(TaskHead):
             return outputs.words.new_zeros(()), outputs.words.new_zeros(())
         units, labels = found
         with torch.autocast(units.words.device.type, enabled=False):
-            emissions, real, chain = self._emissions(units), real_words(units.counts), self._chain()
+            emissions, real, chain = self._emissions(units), real_words(units.counts), Chain(*self._chain())
             codes = padded(labels[:, 0], real, fill=0.0)
-            known = codes >= 0  # neither NaN nor -1
-            unseen, count = (codes == -1).sum(), (~codes.isnan() & real).sum()
+            known = codes >= 0  # neither missing (NaN) nor unseen (negative)
+            unseen, count = (codes < 0).sum(), (~codes.isnan() & real).sum()
             score = sequence_score(codes.nan_to_num().clamp(min=0).long(), emissions, real, chain)
             if not known.all():
                 score = torch.where(known.all(1), score, log_partition(_kept(emissions, codes, known), real, chain))
@@ -70,13 +71,9 @@ class CRFHead(TaskHead):
     def answers(self, outputs: Units) -> Ragged:
         """The most likely label sequence of every text: codes ``(M, 1)``."""
         real = real_words(outputs.counts)
-        chain = self._chain()
-        allowed = Chain(
-            chain.transitions + self.get_buffer("allowed_transitions"),
-            chain.start + self.get_buffer("allowed_first"),
-            chain.end + self.get_buffer("allowed_last"),
-        )
-        best = viterbi(self._emissions(outputs), real, allowed)
+        barred = (self.get_buffer(f"barred_{name}") for name in ("transitions", "first", "last"))
+        legal = Chain(*(scores + bar for scores, bar in zip(self._chain(), barred, strict=True)))
+        best = viterbi(self._emissions(outputs), real, legal)
         return Ragged(best[real][:, None].to(torch.float32), outputs.counts)
 
     def _emissions(self, units: Units) -> Tensor:
@@ -84,8 +81,8 @@ class CRFHead(TaskHead):
         values = units.words.to(self.linear.weight.dtype)
         return padded(functional.linear(values, self.linear.weight, self.linear.bias), real_words(units.counts))
 
-    def _chain(self) -> Chain:
-        return Chain(self.transitions, self.first, self.last)
+    def _chain(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.transitions, self.first, self.last
 
 
 def _kept(emissions: Tensor, codes: Tensor, known: Tensor) -> Tensor:
