@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import tokenizers
 
 SPECIAL = ("pad_token", "unk_token", "mask_token", "sep_token")
+SLOW = ("vocab.txt", "vocab.json")
+"""Files of tokenizers that transformers can make fast."""
 NO_LIMIT = 1_000_000
 """Tokenizers without a limit say so by a huge one."""
 
@@ -58,6 +60,12 @@ def _from_folder(folder: Path) -> Pretrained:
             do="Give the folder that model.save_pretrained(...) and tokenizer.save_pretrained(...) wrote to.",
         )
     if not (folder / "tokenizer.json").is_file():
+        if not any(entry.name in SLOW or entry.suffix == ".model" for entry in folder.iterdir()):
+            raise ConfigError(
+                "there is no tokenizer in the model folder.",
+                where=str(folder),
+                do=f"Expected tokenizer.json ({', '.join(SLOW)} or a SentencePiece model will do) beside config.json.",
+            )
         return _through_transformers(str(folder))
     settings = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
     special = {name: _token(settings[name]) for name in SPECIAL if settings.get(name)}
@@ -96,7 +104,7 @@ def _through_transformers(model: str) -> Pretrained:
         raise ConfigError(
             f"the tokenizer cannot be loaded: {reason}" if local else f"no such model: {reason}",
             where=model,
-            do="Expected tokenizer.json (or vocab.txt, or a SentencePiece model) beside config.json."
+            do="Save it again with tokenizer.save_pretrained(...)."
             if local
             else "Give the folder of a model, or check its name and the network.",
         ) from None
