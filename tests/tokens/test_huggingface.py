@@ -24,7 +24,7 @@ CORPUS = [
     "a b c d e f g",
 ]
 SENTENCES = [text.split() for text in CORPUS] + [[], ["unbelievably", "10 000", "\x07", "[SEP]", "</s>", "x" * 40]]
-PAIRS = [["so", "it", "is"], [], ["yes"], ["cat"], ["mat"], ["a"]]
+PAIRS = [["so", "it", "is"], ["no"], ["yes"], ["cat"], ["mat"], ["a"]]
 KINDS = ["wordpiece", "bytes", "unigram"]
 
 
