@@ -1,28 +1,21 @@
-"""Weights from a part of the rows, and over several processes."""
+"""Weights from a part of the rows, and which way the engine takes."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
-import torch.distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
-from polytask.balancing import METHODS, Balancer, Evidence, Need
+from polytask.balancing import METHODS, Balancer, Evidence
 from polytask.balancing.engine import cost
 from polytask.balancing.engine.cost import walk_pays
-from polytask.balancing.engine.engine import Ranks
 from polytask.balancing.engine.survey import Survey
 from polytask.balancing.losses import Given
 from polytask.balancing.one_shot import answer
 from polytask.balancing.quiet import quiet
-from polytask.batch import TaskLosses
 from polytask.errors import UserError
 
 NAMES = ("a", "b", "c")
-CONFIGS = {"cr_mogm": {"method": "mgda"}, "gcs": {"main": ["a"]}, "ol_aux": {"main": ["a"]}}
 WEIGHERS = ["mgda", "pcgrad", "nash_mtl", "upgrad"]
 
 
@@ -101,84 +94,3 @@ def test_which_way_is_cheaper(monkeypatch, fast):
     assert pays(8, 16, mlp, (64,))
     assert pays(20, 64, mlp, (64,))
     assert not pays(8, 16, nn.Conv2d(3, 16, 3), (3, 16, 16))
-
-
-# --- several processes -------------------------------------------------------------------------------------------
-
-SPLIT = (slice(0, 10), slice(10, 24))
-LABELLED = torch.ones(24, 3, dtype=torch.bool)
-LABELLED[10:, 1] = False  # the second process has no row of the task b
-LABELLED[3:7, 2] = False
-
-
-def joint(net, rows, world):
-    """Losses as a process with these rows gives them: the mean over processes is the joint loss."""
-    z = net.trunk(net.x[rows])
-    outputs = torch.cat([head(z) for head in net.heads], 1)
-    there = LABELLED[rows]
-    sums = ((outputs - net.y[rows]).square() * there).sum(0)
-    own = sums * world / LABELLED.sum(0)
-    whole = (
-        ((torch.cat([h(net.trunk(net.x)) for h in net.heads], 1) - net.y).square() * LABELLED).sum(0) / LABELLED.sum(0)
-    ).detach()
-    return z, TaskLosses(NAMES, own + (whole - own).detach(), LABELLED.sum(0).double())
-
-
-def update(name, on, rows, ranks):
-    net = Net(norm=False)
-    balancer = Balancer({"name": name, **CONFIGS.get(name, {})}, on=on)
-    found = []
-    for _ in range(2):
-        net.zero_grad()
-        z, losses = joint(net, rows, 1 if ranks is None else ranks.size)
-        balancer.backward(losses, shared=net.trunk.parameters(), features=z, ranks=ranks)
-        for parameter in net.parameters():
-            gradient = parameter.grad if ranks is None else ranks.mean(parameter.grad)
-            parameter.data.sub_(0.05 * gradient)
-        found.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
-    return torch.cat(found)
-
-
-def cases():
-    named = {name: METHODS.find(name) for name in METHODS}
-    gradient = [name for name in named if METHODS.build(config(name)).needs is not Need.LOSSES]
-    return [(name, "parameters") for name in gradient] + [
-        (name, "features") for name in gradient if METHODS.build(config(name)).needs is Need.GRAMIAN
-    ]
-
-
-def config(name):
-    return {"name": name, **{"fixed": {"weights": dict.fromkeys(NAMES, 1.0)}}.get(name, CONFIGS.get(name, {}))}
-
-
-def work(rank, folder):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-
-    def mean(tensor):
-        total = tensor.clone()
-        dist.all_reduce(total)
-        return total / 2
-
-    found = {f"{name} {on}": update(name, on, SPLIT[rank], Ranks(2, mean)) for name, on in cases()}
-    torch.save(found, Path(folder) / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
-def test_a_combiner_at_features_is_refused_over_processes():
-    net = Net()
-    z, losses = joint(net, SPLIT[0], 2)
-    with pytest.raises(UserError, match="of which each process has a part"):
-        Balancer("graddrop", on="features").backward(losses, features=z, ranks=Ranks(2, lambda tensor: tensor))
-
-
-@pytest.mark.slow
-def test_two_processes_are_one_on_the_joint_batch(tmp_path):
-    multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
-    one, two = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    for name, on in cases():
-        alone = update(name, on, slice(None), None)
-        for found in (one[f"{name} {on}"], two[f"{name} {on}"]):
-            difference = float((found - alone).abs().max())
-            assert difference < 1e-10, f"{name} on {on}: {difference}"

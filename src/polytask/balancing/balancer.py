@@ -14,8 +14,9 @@ from torch import Tensor
 from polytask.balancing import losses as door
 from polytask.balancing import scaling, snapshot
 from polytask.balancing.contract import Combiner, Evidence, Method, Need, State
+from polytask.balancing.engine import sharded
 from polytask.balancing.engine.deliver import Backward
-from polytask.balancing.engine.engine import MODES, Engine, Mode, Ranks, Way, look
+from polytask.balancing.engine.engine import Engine, Mode, Ranks, Way, look
 from polytask.balancing.engine.plain import weighted_backward
 from polytask.balancing.engine.survey import Survey
 from polytask.balancing.halves import look_twice, products
@@ -23,12 +24,13 @@ from polytask.balancing.losses import Losses
 from polytask.balancing.memory import Memory
 from polytask.balancing.methods import METHODS
 from polytask.balancing.one_shot import answer
-from polytask.balancing.part import Features, Forward, check_share, look_again
+from polytask.balancing.options import check_options
+from polytask.balancing.part import Features, Forward, look_again
 from polytask.balancing.record import StepRecord
 from polytask.balancing.reuse import Reuse
 from polytask.balancing.scaling import Normalise
 from polytask.balancing.sinks import feature_tensors, shared_parameters
-from polytask.errors import ConfigError, UserError, did_you_mean
+from polytask.errors import UserError, did_you_mean
 
 FORMAT = 1
 
@@ -85,7 +87,7 @@ class Balancer:
     ) -> None:
         self.method = METHODS.build(method)
         self.name = METHODS.name_of(self.method)
-        _check_options(self.method, every, rows, {"on": on, "normalise": normalise, "engine": engine})
+        check_options(self.method, every, rows, {"on": on, "normalise": normalise, "engine": engine})
         self.tasks = None if tasks is None else tuple(tasks)
         if self.tasks is not None:
             self._check_known(tuple(sorted(self.method.mentions())), f"balancer {self.name!r}")
@@ -142,6 +144,8 @@ class Balancer:
         """
         given = door.read(losses)
         seen = door.evidence(given, kpi)
+        if ranks is not None and ranks.size > 1:
+            ranks.agree(given.names, seen.losses)
         if self.check:
             door.check(given.names, seen.losses, self.method, self.name)
         if self.method.needs is Need.LOSSES:
@@ -151,6 +155,9 @@ class Balancer:
             weighted_backward(given.values(), weights, scale=scale, backward=backward)
             return StepRecord(given.names, weights, seen.losses)
         sinks = self._sinks(shared, features)
+        if sharded.is_sharded(sinks):
+            on_part = self.rows is not None or evidence is not None
+            return self._on_shards(given, sinks, seen, Way.of(scale, backward, seen.losses, ranks), on_part=on_part)
         survey = look(given, sinks, on=self.on)
         way = Way.of(scale, backward, seen.losses, ranks)
         if way.ranks is not None and self.on == "features" and isinstance(self.method, Combiner):
@@ -272,6 +279,26 @@ class Balancer:
         self._engine.reuse(survey, weights, way)
         return StepRecord(names, weights, losses, gramian, partial(self.method.residual, full, before, found))
 
+    def _on_shards(
+        self, given: door.Given, sinks: list[Tensor], evidence: Evidence, way: Way, *, on_part: bool
+    ) -> StepRecord:
+        """A trunk of which every process holds a part."""
+        names, losses = given.names, evidence.losses
+        sharded.check(sinks, self.method, way, on_part=on_part)
+        if (weights := self._reused(names, evidence)) is not None:
+            sharded.reuse(given, weights, way)
+            return StepRecord(names, weights, losses)
+        shards = sharded.gather(given, sinks, way)
+        if self.check and not way.is_scaled:
+            door.check_gradients(names, shards.gramian.diagonal())
+        units = scaling.units(self.normalise, losses, shards.gramian)
+        full = scaling.scaled(evidence, shards.gramian, None, units)
+        found, before = self._fresh(names, full)
+        weights = found if units is None else found * units.to(found)
+        self._reuse.keep(names, weights)
+        shards.deliver(weights)
+        return StepRecord(names, weights, losses, shards.gramian, partial(self.method.residual, full, before, found))
+
     def _reused(self, names: tuple[str, ...], evidence: Evidence) -> Tensor | None:
         """The last weights of the tasks, if it is not yet time for new ones."""
         return None if self._reuse.due(names) else self._reuse.take(names, evidence.losses)
@@ -297,42 +324,3 @@ class Balancer:
                     where=where,
                     do=did_you_mean(name, self.tasks),
                 )
-
-
-CHOICES = {"on": ("parameters", "features"), "normalise": scaling.KNOWN, "engine": MODES}
-
-
-def _check_options(method: Method, every: int, rows: float | None, chosen: Mapping[str, str]) -> None:
-    """Options that cannot be, alone or with this method."""
-    if method.needs is Need.BILEVEL:
-        raise ConfigError(
-            f"{type(method).__name__} looks at losses of other rows at other parameters, which no backward pass shows.",
-            where="balancer",
-            do="Use it in a Learner, or BilevelBalancer of polytask.training.bilevel in a loop of your own.",
-        )
-    check_share(rows)
-    if every < 1:
-        raise ConfigError(f"expected every >= 1, found {every}.", where="balancer")
-    for option, found in chosen.items():
-        if found not in CHOICES[option]:
-            raise ConfigError(f"{option}: {found!r}.", where="balancer", do=did_you_mean(str(found), CHOICES[option]))
-    normalise = chosen["normalise"]
-    if normalise != "none" and method.needs is Need.LOSSES:
-        raise ConfigError(
-            f"normalise={normalise!r} divides task gradients, and {type(method).__name__} looks at none.",
-            where="balancer",
-            do="Leave it out, or choose a method on gradients.",
-        )
-    if rows is not None and (method.needs is Need.LOSSES or isinstance(method, Combiner)):
-        raise ConfigError(
-            f"rows={rows} takes weights from gradients on a part of the rows, and {type(method).__name__} "
-            + ("looks at none." if method.needs is Need.LOSSES else "answers with an update instead of weights."),
-            where="balancer",
-            do="Leave rows out, or choose a method that weighs by gradients.",
-        )
-    if every > 1 and isinstance(method, Combiner):
-        raise ConfigError(
-            f"every={every} uses weights again, and {type(method).__name__} answers with an update instead of weights.",
-            where="balancer",
-            do="Leave every out, or choose a method that answers with weights.",
-        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+import torch
 from torch import Tensor
 
 from polytask.balancing.contract import Need
@@ -35,6 +37,21 @@ class Ranks:
 
     size: int
     mean: Callable[[Tensor], Tensor]
+
+    def agree(self, names: tuple[str, ...], like: Tensor) -> None:
+        """All processes must see the same tasks, or they would wait for one another for ever.
+
+        :raises UserError: on all of them, if they do not.
+        """
+        mark = float(zlib.crc32("\n".join(names).encode()) % 2**20)
+        first, second = self.mean(torch.tensor([mark, mark * mark], dtype=torch.float64, device=like.device)).tolist()
+        if second - first * first > 0.1:
+            raise UserError(
+                f"expected the same tasks in the same order on every process, found {', '.join(names)} here and others "
+                "elsewhere.",
+                where="losses",
+                do="Give a loss of which the gradient is 0, (outputs * 0).sum(), where a process has no row of a task.",
+            )
 
 
 @dataclass(frozen=True)
