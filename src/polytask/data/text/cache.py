@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from polytask.data.text.words import Wordlists
 from polytask.tokens.encoded import Encoded
-from polytask.tokens.ragged import offsets_of
+from polytask.tokens.ragged import Codes, offsets_of
 from polytask.tokens.vocabulary import Vocabulary
 
 VARIABLE = "POLYTASK_CACHE"
@@ -54,7 +54,10 @@ def _key(words: Wordlists, vocabulary: Vocabulary) -> str:
 
 def _write(path: Path, encoded: Encoded) -> None:
     """One row per text: its words, each a list of codes. A folder that cannot be written to is no reason to stop."""
-    pieces = pa.LargeListArray.from_arrays(offsets_of(encoded.piece_counts), encoded.codes)
+    codes = pa.array(encoded.codes.ravel())
+    if encoded.codes.ndim > 1:
+        codes = pa.FixedSizeListArray.from_arrays(codes, encoded.codes.shape[1])
+    pieces = pa.LargeListArray.from_arrays(offsets_of(encoded.piece_counts), codes)
     texts = pa.LargeListArray.from_arrays(offsets_of(encoded.word_counts), pieces)
     columns = {"words": texts} if encoded.leads is None else {"words": texts, "leads": pa.array(encoded.leads)}
     table = pa.table(columns)
@@ -76,9 +79,15 @@ def _read(path: Path) -> Encoded | None:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
         texts = table["words"].combine_chunks()
         pieces = texts.values
-        codes = pieces.values.to_numpy(zero_copy_only=True)
+        codes = _codes(pieces.values)
         counts = [np.diff(part.offsets.to_numpy()).astype(np.int32) for part in (pieces, texts)]
         leads = table["leads"].combine_chunks().to_numpy() if "leads" in table.column_names else None
     except (OSError, pa.ArrowInvalid, KeyError):
         return None
     return Encoded(codes, counts[0], counts[1], leads)
+
+
+def _codes(values: pa.Array) -> Codes:
+    if pa.types.is_fixed_size_list(values.type):
+        return np.asarray(values.flatten()).reshape(-1, values.type.list_size)
+    return np.asarray(values)
