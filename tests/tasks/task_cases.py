@@ -103,6 +103,15 @@ def gaps(values, seed=0, share=0.2):
     return [None if gone else value for value, gone in zip(np.asarray(values).tolist(), missing, strict=True)]
 
 
+def shares(table):
+    """Probabilities of three classes, all missing in some rows."""
+    rows = gaps(table, 11)
+    return {f"mood_p_{name}": [row and row[i] for row in rows] for i, name in enumerate(("bad", "fair", "good"))}
+
+
+SHARES = ("mood_p_bad", "mood_p_fair", "mood_p_good")
+
+
 def labels():
     rng = np.random.default_rng(3)
     skewed = np.exp(rng.normal(1, 0.8, N))
@@ -117,6 +126,8 @@ def labels():
             "size": gaps(1e3 + 50 * rng.normal(size=N), 7),
             "price": gaps(skewed, 8),
             "visits": gaps(rng.poisson(2.5, N), 9),
+            "sure": gaps(rng.random(N).round(3), 10),
+            **shares(rng.dirichlet([0.5, 1.0, 2.0], N)),
         }
     )
 
@@ -133,6 +144,8 @@ def cases():
         found += [Multiclass("colour", loss=loss, **options) for options in CLASSIFIERS]
         found += [Multilabel("many", columns=("yes", "flag", "code"), loss=loss, **options) for options in CLASSIFIERS]
     found += [Binary("yes", class_weights=(1.0, 3.0)), Multiclass("colour", top_k=2)]
+    for options in ({}, {"label_smoothing": 0.2}, {"loss": "focal"}):
+        found += [Binary("sure", soft=True, **options), Multiclass("mood", columns=SHARES, **options)]
     for loss in choices(Ordinal, "loss"):
         found += [Ordinal("grade", loss=loss), Ordinal("health", levels=("poor", "fair", "good", "great"), loss=loss)]
     for loss in choices(Regression, "loss"):

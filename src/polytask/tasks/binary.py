@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polytask.errors import TaskError, did_you_mean
+from polytask.errors import ConfigError, TaskError, did_you_mean
 from polytask.maths import scores
 from polytask.tasks.best_constant import focal_probabilities
 from polytask.tasks.cross_entropy import ClassWeights, binary_losses, check_options, smoothed_mass, weights_of
 from polytask.tasks.distilling import soft_binary
 from polytask.tasks.labels import Label, codes, column_of, decode, distinct, unseen
+from polytask.tasks.soft_labels import mass_of, one_probability
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
 
 _YES = frozenset({"yes", "true", "y", "t", "1", "positive", "pos"})
@@ -38,6 +39,8 @@ class Binary(Task):
     :param label_smoothing: e: targets become ``y (1 - e) + e/2``.
     :param class_weights: factors on the losses of (negative, positive) rows; ``"balanced"``: ``n / (2 n_c)``.
     :param positive: the label of the positive class.
+    :param soft: labels are probabilities of yes, from 0 to 1. The loss is the cross-entropy to them; metrics take 0.5
+        and more for a yes.
     """
 
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
@@ -45,12 +48,18 @@ class Binary(Task):
     label_smoothing: float = 0.0
     class_weights: ClassWeights = None
     positive: bool | int | float | str | None = None
+    soft: bool = False
 
-    beside_loss: ClassVar[frozenset[str]] = Task.beside_loss | {"positive"}
+    beside_loss: ClassVar[frozenset[str]] = Task.beside_loss | {"positive", "soft"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_options(self.name, self.gamma, self.label_smoothing, self.class_weights)
+        if self.soft and (self.class_weights is not None or self.positive is not None):
+            raise ConfigError(
+                "soft labels have neither class_weights nor a positive label: they are probabilities of yes.",
+                where=f"task {self.name!r}",
+            )
 
     def metrics(self) -> tuple[Metric, ...]:
         """AUC (default), log loss, accuracy, Brier score and F1 of the positive class."""
@@ -61,8 +70,12 @@ class Binary(Task):
 
         :raises TaskError: not exactly two labels, or ``positive`` is neither.
         """
-        series = column_of(labels, self.columns[0], self.name)
-        classes, counts = two_classes(series, self.name, self.positive)
+        classes: tuple[Label, ...] = (False, True)
+        if self.soft:
+            yes = one_probability(labels, self.columns[0], self.name)
+            counts = mass_of(np.stack([1 - yes, yes], 1), self.name, self.columns)
+        else:
+            classes, counts = two_classes(column_of(labels, self.columns[0], self.name), self.name, self.positive)
         weights = weights_of(self.name, self.class_weights, counts)
         start = best_logit(counts, weights, self.loss, self.gamma, self.label_smoothing)
         return BinaryTarget(self, classes, start, weights)
@@ -108,16 +121,22 @@ class BinaryTarget(Target):
 
     def encode(self, labels: pl.DataFrame) -> Tensor:
         """1 for the positive class, 0 for the negative one, NaN where missing or unseen: ``(N, 1)``."""
+        if self.task.soft:
+            yes = one_probability(labels, self.task.columns[0], self.task.name)
+            return torch.from_numpy(yes.astype(np.float32))[:, None]
         series = column_of(labels, self.task.columns[0], self.task.name)
         return torch.from_numpy(codes(series, self.classes, self.task.name).copy())[:, None]
 
     def unseen(self, labels: pl.DataFrame) -> dict[str, int]:
         """Labels that are neither class."""
+        if self.task.soft:
+            return {}
         return unseen(column_of(labels, self.task.columns[0], self.task.name), self.classes, self.task.name)
 
     def truth(self, encoded: Tensor) -> Array:
         """0 and 1, ``(n, 1)``."""
-        return encoded.double().cpu().numpy()
+        values = encoded >= 0.5 if self.task.soft else encoded
+        return values.double().cpu().numpy()
 
     def bias(self) -> Tensor:
         """The logit of the base rate (for a plain cross-entropy)."""

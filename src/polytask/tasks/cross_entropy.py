@@ -79,12 +79,28 @@ def multiclass_losses(logits: Tensor, targets: Tensor, loss: str, gamma: float, 
 
     With ``q_c = (1 - e) [c = y] + e/C``: ``sum_c q_c (1 - p_c)^gamma (-log p_c)``, gamma = 0 for cross-entropy.
     """
+    penalties = _penalties(logits, loss, gamma)
+    own = penalties.gather(-1, targets.nan_to_num(0.0).long()[..., None])[..., 0]
+    return own if label_smoothing == 0 else (1 - label_smoothing) * own + label_smoothing * penalties.mean(-1)
+
+
+def soft_target_losses(logits: Tensor, targets: Tensor, loss: str, gamma: float, label_smoothing: float) -> Tensor:
+    """Loss of logits ``(..., C)`` against probabilities of the classes ``(..., C)``; NaN counts as 0.
+
+    With ``q = (1 - e) t + e/C``: ``sum_c q_c (1 - p_c)^gamma (-log p_c)``, gamma = 0 for cross-entropy.
+    """
+    penalties = _penalties(logits, loss, gamma)
+    own = (targets.nan_to_num(0.0) * penalties).sum(-1)
+    return own if label_smoothing == 0 else (1 - label_smoothing) * own + label_smoothing * penalties.mean(-1)
+
+
+def _penalties(logits: Tensor, loss: str, gamma: float) -> Tensor:
+    """``(1 - p_c)^gamma (-log p_c)`` of every class ``(..., C)``."""
     penalties = -log_softmax(logits, -1)
     if loss == "focal":
         rest = -torch.expm1(-penalties)
         penalties = rest.clamp(min=1e-12) ** gamma * penalties
-    own = penalties.gather(-1, targets.nan_to_num(0.0).long()[..., None])[..., 0]
-    return own if label_smoothing == 0 else (1 - label_smoothing) * own + label_smoothing * penalties.mean(-1)
+    return penalties
 
 
 def coded_losses(logits: Tensor, codes: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from polytask.tasks.labels import Label, distinct, numbers
 from polytask.tasks.multiclass import Multiclass
 from polytask.tasks.ordinal import Ordinal
 from polytask.tasks.regression import Regression
+from polytask.tasks.schemes import guessed
+from polytask.tasks.tagging import Tagging
 from polytask.tasks.task import Task
 
 _FEW = 10  # as many integer values may still be levels or codes
@@ -31,13 +33,18 @@ class Inference:
 def infer_task(series: pl.Series, name: str) -> Inference:
     """Guess the kind of a target column from its labels.
 
-    Two different labels: binary. An Enum: ordinal. Text: multiclass. Up to 10 integers: ordinal if they are
-    consecutive, else multiclass (codes). More integers: a count if they start at 0 with a mean of at most 20, else
-    regression. Other numbers: regression.
+    Lists of texts: tagging, in BIO, IOB1 or BIOES where the labels look so. Two different labels: binary. An Enum:
+    ordinal. Text: multiclass. Up to 10 integers: ordinal if they are consecutive, else multiclass (codes). More
+    integers: a count if they start at 0 with a mean of at most 20, else regression. Other numbers: regression.
 
     :raises TaskError: constant, all missing, text that is different in most rows, or a type without labels.
     """
     columns = (series.name,)
+    if isinstance(series.dtype, pl.List) and isinstance(series.dtype.inner, (pl.String, pl.Categorical, pl.Enum)):
+        tags = set(series.explode().drop_nulls().cast(pl.String).unique().to_list())
+        scheme = guessed(tags)
+        spans = "labels of words" if scheme == "none" else f"tags of spans of words, in {scheme}"
+        return Inference(Tagging(name, columns=columns, scheme=scheme), f"{len(tags)} different {spans}")
     if series.dtype.is_float() and series.drop_nans().n_unique() > _FEW:
         numbers(series, name)  # the checks
         known = series.drop_nulls().drop_nans()

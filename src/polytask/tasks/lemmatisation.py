@@ -19,6 +19,7 @@ from polytask.catalogue import Paper
 from polytask.errors import ConfigError, TaskError
 from polytask.maths import ratios
 from polytask.tasks.cross_entropy import coded_losses
+from polytask.tasks.distilling import soft_multiclass
 from polytask.tasks.edit_scripts import Script, cased, lower
 from polytask.tasks.lists import arrays, counted, cut, joined, lists_of, of_rows, same_lengths, texts
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
@@ -95,6 +96,10 @@ class Lemmatisation(Task):
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of every word: ``(M, G, K), (M, G, 4) -> (M, G)``; log K where no script gives the lemma."""
         return coded_losses(outputs, targets[..., 0])
+
+    def soft_losses(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Cross-entropy of every word to the teacher's probabilities."""
+        return soft_multiclass(outputs, teacher, temperature)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,17 @@ from torch import Tensor
 from polytask.errors import ConfigError
 from polytask.maths import scores
 from polytask.tasks.best_constant import focal_probabilities
-from polytask.tasks.cross_entropy import ClassWeights, check_options, multiclass_losses, smoothed_mass, weights_of
+from polytask.tasks.cross_entropy import (
+    ClassWeights,
+    check_options,
+    multiclass_losses,
+    smoothed_mass,
+    soft_target_losses,
+    weights_of,
+)
 from polytask.tasks.distilling import soft_multiclass
 from polytask.tasks.labels import Label, codes, column_of, decode, distinct, unseen
+from polytask.tasks.soft_labels import class_names, mass_of, probabilities
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
 
 
@@ -27,6 +35,10 @@ class Multiclass(Task):
 
     Labels are strings, integers, booleans or categories; the classes are those of the training rows, in sort order.
     A label never seen in training counts as missing, and is counted.
+
+    With several columns labels are soft: a column for the probability of each class, which sum up to 1 in every row.
+    The class of a column ``<task>_p_<class>`` is what stands at its end, as prediction tables have it, else its whole
+    name. The loss is the cross-entropy to these probabilities; metrics look at the most probable class.
 
     :param loss: ``"cross_entropy"`` or ``"focal"``: ``-(1 - p_y)^gamma log p_y`` (Lin, Goyal, Girshick, He and Dollár,
         Focal loss for dense object detection, ICCV 2017).
@@ -43,6 +55,7 @@ class Multiclass(Task):
     class_weights: ClassWeights = None
     top_k: int | None = None
 
+    vector: ClassVar[bool] = True
     beside_loss: ClassVar[frozenset[str]] = Task.beside_loss | {"top_k"}
 
     def __post_init__(self) -> None:
@@ -50,6 +63,13 @@ class Multiclass(Task):
         check_options(self.name, self.gamma, self.label_smoothing, self.class_weights)
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"top_k: expected at least 1, found {self.top_k}.", where=f"task {self.name!r}")
+        if self.soft and self.class_weights is not None:
+            raise ConfigError("class_weights: soft labels have none.", where=f"task {self.name!r}")
+
+    @property
+    def soft(self) -> bool:
+        """Whether labels are probabilities, a column per class."""
+        return len(self.columns) > 1
 
     def metrics(self) -> tuple[Metric, ...]:
         """Accuracy (default), log loss, macro F1, and top-k accuracy where asked for."""
@@ -66,8 +86,12 @@ class Multiclass(Task):
 
         :raises TaskError: fewer than two classes.
         """
-        classes, numbers = distinct(column_of(labels, self.columns[0], self.name), self.name)
-        counts = numbers.astype(np.float64)
+        if self.soft:
+            counts = mass_of(probabilities(labels, self.columns, self.name), self.name, self.columns)
+            classes: tuple[Label, ...] = class_names(self.columns, self.name)
+        else:
+            classes, numbers = distinct(column_of(labels, self.columns[0], self.name), self.name)
+            counts = numbers.astype(np.float64)
         weights = weights_of(self.name, self.class_weights, counts)
         mass = smoothed_mass(counts, weights, self.label_smoothing)
         start = np.log(focal_probabilities(mass, self.gamma if self.loss == "focal" else 0.0))
@@ -80,7 +104,9 @@ class Multiclass(Task):
         )
 
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
-        """Cross-entropy or focal loss of every row: ``(N, G, C), (N, G, 1) -> (N, G)``."""
+        """Cross-entropy or focal loss of every row: ``(N, G, C), (N, G, 1) -> (N, G)``; soft labels ``(N, G, C)``."""
+        if self.soft:
+            return soft_target_losses(outputs, targets, self.loss, self.gamma, self.label_smoothing)
         truth = targets[..., 0].nan_to_num(0.0)
         losses = multiclass_losses(outputs, truth, self.loss, self.gamma, self.label_smoothing)
         if "class_weights" not in constants:
@@ -107,7 +133,10 @@ class MulticlassTarget(Target):
     start: tuple[float, ...]
     class_weights: tuple[float, ...] = ()
 
-    width = 1
+    @property
+    def width(self) -> int:
+        """1: the code of the class; C of soft labels."""
+        return len(self.classes) if self.task.soft else 1
 
     @property
     def outputs(self) -> int:
@@ -123,17 +152,26 @@ class MulticlassTarget(Target):
         }
 
     def encode(self, labels: pl.DataFrame) -> Tensor:
-        """The position of the label in ``classes``, NaN where missing or unseen: ``(N, 1)``."""
+        """The position of the label in ``classes``, NaN where missing or unseen: ``(N, 1)``.
+
+        Soft labels: the probabilities ``(N, C)``, all NaN where one is missing.
+        """
+        if self.task.soft:
+            table = probabilities(labels, self.task.columns, self.task.name)
+            return torch.from_numpy(table.astype(np.float32))
         series = column_of(labels, self.task.columns[0], self.task.name)
         return torch.from_numpy(codes(series, self.classes, self.task.name).copy())[:, None]
 
     def unseen(self, labels: pl.DataFrame) -> dict[str, int]:
         """Labels that no training row had."""
+        if self.task.soft:
+            return {}
         return unseen(column_of(labels, self.task.columns[0], self.task.name), self.classes, self.task.name)
 
     def truth(self, encoded: Tensor) -> Array:
-        """Class codes, ``(n, 1)``."""
-        return encoded.double().cpu().numpy()
+        """Class codes, ``(n, 1)``; of soft labels those of the most probable classes."""
+        values = encoded.argmax(1, keepdim=True) if self.task.soft else encoded
+        return values.double().cpu().numpy()
 
     def bias(self) -> Tensor:
         """The log frequencies of the classes (for a plain cross-entropy)."""
@@ -149,9 +187,9 @@ class MulticlassTarget(Target):
 
     def present(self, answer: Answer) -> dict[str, list[Any] | NDArray[Any]]:
         """The most probable label, and the probability of every class."""
-        column, probabilities = self.task.columns[0], answer["probabilities"]
-        table: dict[str, list[Any] | NDArray[Any]] = {column: decode(self.classes, probabilities.argmax(1))}
-        return table | {f"{column}_p_{label}": probabilities[:, i] for i, label in enumerate(self.classes)}
+        column, shares = self.task.name if self.task.soft else self.task.columns[0], answer["probabilities"]
+        table: dict[str, list[Any] | NDArray[Any]] = {column: decode(self.classes, shares.argmax(1))}
+        return table | {f"{column}_p_{label}": shares[:, i] for i, label in enumerate(self.classes)}
 
 
 def _predicted(answer: Answer) -> Array:

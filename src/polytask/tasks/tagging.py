@@ -18,6 +18,7 @@ from polytask.batch import Ragged
 from polytask.errors import TaskError
 from polytask.maths import ratios, scores
 from polytask.tasks.cross_entropy import coded_losses
+from polytask.tasks.distilling import soft_multiclass
 from polytask.tasks.lists import arrays, counted, cut, frequencies, joined, lengths, lists_of, of_rows, positions, texts
 from polytask.tasks.schemes import OUTSIDE, Scheme, read_spans, written
 from polytask.tasks.tag_sequences import FORBIDDEN, Ints, TagSequences, TagSet, best_legal, firsts
@@ -73,6 +74,10 @@ class Tagging(Task):
     def row_losses(self, outputs: Tensor, targets: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy of every word: ``(M, G, C), (M, G, 1) -> (M, G)``; log C where training never saw the label."""
         return coded_losses(outputs, targets[..., 0])
+
+    def soft_losses(self, outputs: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Cross-entropy of every word to the teacher's probabilities."""
+        return soft_multiclass(outputs, teacher, temperature)
 
     def _legal(self, values: pl.Series, counts: Ints) -> pl.Series:
         """Training labels after the repair.
