@@ -134,7 +134,7 @@ def test_the_encoder_passes_the_laws_of_models(
 ) -> None:
     encoder = listed("nets/encoders/gated_mlp")()
     laws = generic("nets/test_model_laws.py")
-    kind, ran = laws.SPECS[encoder.reads], 0
+    kind, ran = laws.spec_for(encoder), 0
     for way in (cls() for cls in laws.WAYS.values()):
         for test in every_test(laws, {"encoder", "way", "kind", "model"}):
             laws.torch.manual_seed(0)

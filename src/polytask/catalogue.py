@@ -55,12 +55,22 @@ class Catalogue(Generic[V]):
     :param base: the contract that every variant fulfils.
     :param variants: configuration name -> frozen dataclass.
     :param key: the configuration key that holds the name.
+    :param short: name -> the field that may stand behind it, so that ``"hf:FOLDER"`` is ``{name: hf, model: FOLDER}``.
     """
 
-    def __init__(self, noun: str, base: type[V], variants: Mapping[str, type[V]], *, key: str = "name") -> None:
+    def __init__(
+        self,
+        noun: str,
+        base: type[V],
+        variants: Mapping[str, type[V]],
+        *,
+        key: str = "name",
+        short: Mapping[str, str] | None = None,
+    ) -> None:
         self.noun = noun
         self.base = base
         self.key = key
+        self._short = dict(short or {})
         self._variants: MutableMapping[str, type[V]] = dict(variants)
 
     def __or__(self, other: Catalogue[V]) -> Catalogue[V]:
@@ -107,6 +117,8 @@ class Catalogue(Generic[V]):
         """
         if name in self._variants:
             return self._variants[name]
+        if name.partition(":")[0] in self._short:
+            return self._variants[name.partition(":")[0]]
         if ":" not in name:
             raise UnknownNameError(f"{name!r} is no {self.noun}.", do=did_you_mean(name, self._variants))
         if not trusted:
@@ -153,6 +165,9 @@ class Catalogue(Generic[V]):
         except UnknownNameError as error:
             raise error.at(place) from None
         fields = {k: v for k, v in value.items() if k != self.key}
+        head, colon, rest = value[self.key].partition(":")
+        if colon and head in self._short:
+            fields[self._short[head]] = rest
         inner = self.nested(cls)
         for name in inner & fields.keys():
             fields[name] = self.build(fields[name], where=f"{place}.{name}", trusted=trusted)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from nets_fakes import SPECS, TARGETS, make_inputs, make_targets, randomise_heads
+from nets_fakes import TARGETS, encoder_named, make_inputs, make_targets, randomise_heads, spec_for
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -63,7 +63,7 @@ KINDS = ("mlp", "conv", "gru")
 
 
 def encoder_of(name: str) -> Encoder:
-    return ENCODERS.build({"name": name, **SMALL.get(name, {})})
+    return encoder_named(name, **SMALL.get(name, {}))
 
 
 def way_of(name: str) -> Sharing:
@@ -75,7 +75,7 @@ def tasks_of(way: str) -> tuple[Target, ...]:
 
 
 def spec_of(encoder: str) -> InputSpec:
-    return SPECS[ENCODERS.find(encoder).reads]
+    return spec_for(encoder_of(encoder))
 
 
 def build(way: str, encoder: str, targets: Sequence[Target] | None = None, seed: int = 0) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polytask.batch import Inputs, InputSpec, Targets, Words
+from polytask.nets.encoders import ENCODERS, HF
 from polytask.nets.encoders.encoder import Encoder
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.tasks.task import Answer, Array, Metric, Target, Task
@@ -25,6 +27,30 @@ SPECS = {
     "text": InputSpec(numeric=0, vocabulary=20, characters=12),
 }
 """An example of what encoders may read."""
+
+TINY_BERT = {
+    "model_type": "bert",
+    "vocab_size": 20,
+    "hidden_size": 8,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 16,
+    "type_vocab_size": 2,
+    "sep_token_id": 3,
+}
+PIECES = InputSpec(numeric=0, vocabulary=20, window=16, backbone=json.dumps(TINY_BERT))
+"""Texts as pieces of words, for a pretrained model."""
+
+
+def spec_for(encoder: Encoder) -> InputSpec:
+    """What an encoder reads."""
+    return PIECES if isinstance(encoder, HF) else SPECS[encoder.reads]
+
+
+def encoder_named(name: str, **options: Any) -> Encoder:
+    """An encoder of the catalogue at its own size, or as small as given; none reads a file."""
+    return ENCODERS.build({"name": name, **({"init": "random"} if name == "hf" else {}), **options})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nets_fakes import SPEC, SPECS, TARGETS, coin, make_inputs, make_targets, randomise_heads, square
+from nets_fakes import SPEC, TARGETS, coin, encoder_named, make_inputs, make_targets, randomise_heads, spec_for, square
 
 from polytask.errors import RunError, TaskError
 from polytask.nets.encoders import ENCODERS, MLP, FTTransformer, ResNet
@@ -107,8 +107,8 @@ def test_weights_of_other_tasks_load_where_asked() -> None:
 
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_every_parameter_is_in_one_decay_group(name: str) -> None:
-    encoder = ENCODERS.build(name)
-    model = Model(SPECS[encoder.reads], TARGETS, encoder, Hard())
+    encoder = encoder_named(name)
+    model = Model(spec_for(encoder), TARGETS, encoder, Hard())
     decaying, others = model.parameter_groups(0.1)
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
     together = [id(p) for group in (decaying, others) for p in group["params"]]

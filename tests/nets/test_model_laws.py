@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from nets_fakes import SPECS, TARGETS, Separate, make_inputs, make_targets, randomise_heads
+from nets_fakes import TARGETS, Separate, encoder_named, make_inputs, make_targets, randomise_heads, spec_for
 from safetensors.torch import load, save
 
 from polytask.batch import Inputs, InputSpec, Targets
@@ -25,12 +25,12 @@ WAYS: dict[str, type[Sharing]] = {"hard": Hard, "separate (of the tests)": Separ
 
 @pytest.fixture(params=list(ENCODERS))
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    return ENCODERS.build(request.param)
+    return encoder_named(request.param)
 
 
 @pytest.fixture
 def kind(encoder: Encoder) -> InputSpec:
-    return SPECS[encoder.reads]
+    return spec_for(encoder)
 
 
 @pytest.fixture(params=list(WAYS))

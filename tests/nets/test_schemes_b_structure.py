@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from nets_fakes import SPEC, SPECS, TARGETS, coin, make_inputs, make_targets, randomise_heads, square
+from nets_fakes import SPEC, TARGETS, coin, encoder_named, make_inputs, make_targets, randomise_heads, spec_for, square
 from torch import Tensor
 
 from polytask.batch import Features, Targets
@@ -286,9 +286,9 @@ def test_one_branch_is_hard_sharing() -> None:
 
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_the_tree_is_extracted_into_a_plain_network(name: str) -> None:
-    spec = SPECS[ENCODERS.find(name).reads]
+    encoder = encoder_named(name, **({} if name == "hf" else {"depth": 3}))
+    spec = spec_for(encoder)
     torch.manual_seed(0)
-    encoder = ENCODERS.build({"name": name, "depth": 3})
     shared = Model(spec, TARGETS, encoder, LTB(branches=3)).eval().sharing
     with torch.no_grad():
         shared.ends.values.copy_(torch.eye(3)[[0, 0, 1, 2]])

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from nets_fakes import SPECS, make_inputs
+from nets_fakes import SPECS, encoder_named, make_inputs, spec_for
 from torch import nn
 
 from polytask.nets.decay import parameter_groups
@@ -33,7 +33,7 @@ CASES = [(kind, way) for kind in KINDS for way in (True, False) if way or kind !
 
 def build(encoder: Encoder, *, stackable: bool, own_stem: bool = True) -> tuple[list[Stages], StackedStages]:
     torch.manual_seed(0)
-    copies = [encoder.build(SPECS[encoder.reads]) for _ in range(COPIES)]
+    copies = [encoder.build(spec_for(encoder)) for _ in range(COPIES)]
     for one in copies:
         one.stackable = one.stackable and stackable
         if not own_stem:
@@ -105,7 +105,7 @@ def test_copies_and_states_go_round(kind: str, stackable: bool) -> None:
 @pytest.mark.parametrize("stackable", [True, False])
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_what_decays_in_a_copy_decays_in_the_stack(name: str, stackable: bool) -> None:
-    copies, stacked = build(ENCODERS.build(name), stackable=stackable)
+    copies, stacked = build(encoder_named(name), stackable=stackable)
 
     def numbers(module: nn.Module) -> int:
         return sum(p.numel() for group in parameter_groups(module, 0.1)[:1] for p in group["params"])

@@ -10,7 +10,8 @@ and dropout still draws a mask per copy. Two ways to get there:
 - layer by layer, for stages that say that they are ``stackable``: every layer with weights is replaced by its stacked
   form of ``polytask.nets.layers``, and the module's own code runs on values with one more leading dimension;
 - ``torch.vmap`` over ``functional_call`` for any other module: nothing is asked of it (but recurrent layers, which vmap
-  does not know), and dispatching costs about a tenth of a millisecond per call, which small networks notice.
+  does not know), and dispatching costs about a tenth of a millisecond per call, which small networks notice;
+- one after another for large modules (:class:`~polytask.nets.encoders.encoder.Part`), which keep a device busy alone.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from polytask.batch import Features, Inputs
-from polytask.nets.encoders.encoder import Stages
+from polytask.nets.encoders.encoder import Part, Stages
 from polytask.nets.stacked_layers import STACKED_LAYERS
 
 Given: TypeAlias = Features | Inputs | Tensor
@@ -42,7 +44,8 @@ class Stack(nn.Module):
     def __init__(self, modules: Sequence[nn.Module], *, stackable: bool = False) -> None:
         super().__init__()
         self.count = len(modules)
-        self.copies = _layered(modules) if stackable else Vmapped(modules)
+        is_large = any(isinstance(part, Part) for part in modules[0].modules())
+        self.copies = _layered(modules) if stackable else Looped(modules) if is_large else Vmapped(modules)
 
     def forward(self, given: Given) -> Features | Tensor:
         """What every copy makes of its own slice: Features or a tensor with the leading dimension n.
@@ -149,14 +152,7 @@ class Vmapped(nn.Module):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.base = copy.deepcopy(modules[0])
-        for get in (nn.Module.named_parameters, nn.Module.named_buffers):
-            held = [dict(get(module)) for module in modules]
-            for name, value in held[0].items():
-                joined = torch.stack([one[name].detach() for one in held])
-                path, _, leaf = name.rpartition(".")
-                owner = self.base.get_submodule(path)
-                setattr(owner, leaf, nn.Parameter(joined) if isinstance(value, nn.Parameter) else joined)
+        self.base = _with_all_weights(modules)
 
     def forward(self, given: Given) -> Features | Tensor:
         """See :class:`Stack`."""
@@ -188,6 +184,56 @@ class Vmapped(nn.Module):
         if isinstance(found[0], Features):
             return Features(torch.stack([one.values for one in found]), found[0].mask)
         return torch.stack(found)
+
+
+class Looped(nn.Module):
+    """Large modules, n times, one after another; what :class:`Stack` holds of :class:`Part`."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.base = _with_all_weights(modules)
+        parts = [part for part in self.base.modules() if isinstance(part, Part)]
+        self.checkpoint = any(part.checkpoint for part in parts)
+        for part in parts:
+            part.checkpoint = False  # it would be run anew with the weights of all copies
+
+    def forward(self, given: Given) -> Features | Tensor:
+        """See :class:`Stack`."""
+        held = {**dict(self.base.named_parameters()), **dict(self.base.named_buffers())}
+        values = given.values if isinstance(given, Features) else given if isinstance(given, Tensor) else None
+        count = len(values) if values is not None else len(next(iter(held.values())))
+        found = [
+            self._one({name: value[i] for name, value in held.items()}, given, None if values is None else values[i])
+            for i in range(count)
+        ]
+        joined = torch.stack([one.values if isinstance(one, Features) else one for one in found])
+        return Features(joined, found[0].mask) if isinstance(found[0], Features) else joined
+
+    def _one(self, own: dict[str, Tensor], given: Given, values: Tensor | None) -> Features | Tensor:
+        """What one copy makes of its slice."""
+
+        def run(values: Tensor | None) -> Features | Tensor:
+            found: Features | Tensor = functional_call(self.base, own, (_with_values(given, values),))
+            return found
+
+        if self.checkpoint and self.training and torch.is_grad_enabled():
+            found: Features | Tensor = checkpoint(run, values, use_reentrant=False)
+            return found
+        return run(values)
+
+
+def _with_all_weights(modules: Sequence[nn.Module]) -> nn.Module:
+    """A copy of the first module whose every parameter and buffer holds those of all."""
+    base = copy.deepcopy(modules[0])
+    for get in (nn.Module.named_parameters, nn.Module.named_buffers):
+        held = [dict(get(module)) for module in modules]
+        for name, value in held[0].items():
+            joined = torch.stack([one[name].detach() for one in held])
+            path, _, leaf = name.rpartition(".")
+            owner = base.get_submodule(path)
+            is_weight = isinstance(value, nn.Parameter)
+            setattr(owner, leaf, nn.Parameter(joined, value.requires_grad) if is_weight else joined)
+    return base
 
 
 def repeated(features: Features, count: int) -> Features:

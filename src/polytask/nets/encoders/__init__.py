@@ -5,6 +5,7 @@ from polytask.nets.encoders.conv import Conv
 from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.encoders.ft_transformer import FTTransformer
 from polytask.nets.encoders.gru import GRU
+from polytask.nets.encoders.hf import HF
 from polytask.nets.encoders.mlp import MLP
 from polytask.nets.encoders.resnet import ResNet
 from polytask.nets.encoders.transformer import Transformer
@@ -21,7 +22,9 @@ ENCODERS: Catalogue[Encoder] = Catalogue(
         "gru": GRU,
         "transformer": Transformer,
         "words": WordEncoder,
+        "hf": HF,
     },
+    short={"hf": "model"},
 )
 
 __all__ = [

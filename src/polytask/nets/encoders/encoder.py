@@ -68,6 +68,20 @@ class Stages(nn.Module):
         return pooled
 
 
+class Part(nn.Module):
+    """A stem or block that is a large network of its own, such as a layer of a pretrained model.
+
+    Copies of it run one after another: ``torch.vmap`` need not know what it does, its kernels stay fused, and nothing
+    is gained where one copy keeps the device busy.
+
+    :param lr_scale: factor on the learning rate of its weights.
+    :param checkpoint: run it anew in the backward pass, in place of keeping what is inside it.
+    """
+
+    lr_scale: float = 1.0
+    checkpoint: bool = False
+
+
 @dataclass(frozen=True)
 class Encoder(ABC):
     """Hyperparameters of an encoder. Subclasses add fields and are listed in ``polytask.nets.encoders.ENCODERS``."""
@@ -115,14 +129,19 @@ class Values(nn.Module):
         return features.values
 
 
-def check(encoder: Encoder, *, positive: tuple[str, ...] = (), share: tuple[str, ...] = ()) -> None:
-    """Check hyperparameters: ``positive`` ones are at least 1, ``share`` ones lie in [0, 1).
+def check(
+    encoder: Encoder, *, positive: tuple[str, ...] = (), share: tuple[str, ...] = (), natural: tuple[str, ...] = ()
+) -> None:
+    """Check hyperparameters: ``positive`` ones are at least 1, ``natural`` ones at least 0, ``share`` ones in [0, 1).
 
     :raises polytask.errors.ConfigError: with the name of the field.
     """
     for name in positive:
         if getattr(encoder, name) < 1:
             raise ConfigError(f"expected at least 1, found {getattr(encoder, name)}.", where=name)
+    for name in natural:
+        if getattr(encoder, name) < 0:
+            raise ConfigError(f"expected at least 0, found {getattr(encoder, name)}.", where=name)
     for name in share:
         if not 0 <= getattr(encoder, name) < 1:
             raise ConfigError(f"expected a share from 0 to below 1, found {getattr(encoder, name)}.", where=name)

@@ -67,9 +67,12 @@ class WordEncoder(Encoder):
     window: int = 512
 
     def __post_init__(self) -> None:
-        check(self, positive=("width", "depth", "word_width"), share=("dropout", "word_dropout"))
-        if self.character_width < 0:
-            raise ConfigError(f"expected at least 0, found {self.character_width}.", where="character_width")
+        check(
+            self,
+            positive=("width", "depth", "word_width"),
+            natural=("character_width",),
+            share=("dropout", "word_dropout"),
+        )
         if self.width % 2:
             raise ConfigError(f"expected an even width, found {self.width}.", where="width")
         self.tokenizer()

@@ -13,8 +13,9 @@ from polytask.maths.linear_chain import Chain, log_partition, sequence_score, vi
 from polytask.nets.task_heads.head import TaskHead
 from polytask.nets.task_heads.labelled import padded, with_labels
 from polytask.nets.units import Units, real_words
-from polytask.tasks.tagging import TaggingTarget
 from polytask.tasks.task import Target
+
+LEGAL = ("transitions", "first", "last")
 
 
 class CRFHead(TaskHead):
@@ -24,7 +25,9 @@ class CRFHead(TaskHead):
     independent words. Labels that are missing, or that training never saw, are summed over (Tsuboi et al., 2008); an
     unseen one counts with a constant log K besides, as a linear head has it.
 
-    Decoding keeps to sequences that are legal in the scheme of the tags, as far as the target has one.
+    Decoding keeps to sequences that are legal in the scheme of the tags: ``constants()`` of the target holds
+    ``transitions`` ``(K, K)``, ``first`` ``(K,)`` and ``last`` ``(K,)``, 0 where a label may follow, begin or end, and
+    a large negative number where not.
 
     Lample, Ballesteros, Subramanian, Kawakami and Dyer. Neural architectures for named entity recognition. NAACL 2016.
 
@@ -41,10 +44,9 @@ class CRFHead(TaskHead):
         self.transitions = nn.Parameter(torch.zeros(labels, labels))
         self.first = nn.Parameter(torch.zeros(labels))
         self.last = nn.Parameter(torch.zeros(labels))
-        legal = target.legal if isinstance(target, TaggingTarget) else (True, True, True)
-        for name, value, allowed in zip(("transitions", "first", "last"), self._chain(), legal, strict=True):
-            barred = torch.zeros_like(value).masked_fill(~torch.as_tensor(allowed), -torch.inf)
-            self.register_buffer(f"barred_{name}", barred, persistent=False)
+        costs = target.constants()
+        for name, value in zip(LEGAL, self._chain(), strict=True):
+            self.register_buffer(f"legal_{name}", costs.get(name, torch.zeros_like(value)), persistent=False)
 
     def forward(self, units: Units) -> Units:
         """The vectors as they are: which of them have labels is known when the loss is taken."""
@@ -71,8 +73,8 @@ class CRFHead(TaskHead):
     def answers(self, outputs: Units) -> Ragged:
         """The most likely label sequence of every text: codes ``(M, 1)``."""
         real = real_words(outputs.counts)
-        barred = (self.get_buffer(f"barred_{name}") for name in ("transitions", "first", "last"))
-        legal = Chain(*(scores + bar for scores, bar in zip(self._chain(), barred, strict=True)))
+        costs = (self.get_buffer(f"legal_{name}") for name in LEGAL)
+        legal = Chain(*(scores + cost for scores, cost in zip(self._chain(), costs, strict=True)))
         best = viterbi(self._emissions(outputs), real, legal)
         return Ragged(best[real][:, None].to(torch.float32), outputs.counts)
 
