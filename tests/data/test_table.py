@@ -108,6 +108,13 @@ def test_in_order_gives_every_row_once() -> None:
     assert torch.equal(torch.cat([batch.inputs.numeric for batch in batches]), table.inputs.numeric)
 
 
+def test_by_length_is_in_order_where_rows_have_no_length() -> None:
+    table = Table.encode({"all": FRAME}, SCHEMA, TARGETS).take(np.arange(0, N, 3))
+    for (rows, batch), plain in zip(table.by_length(50), table.in_order(50), strict=True):
+        assert torch.equal(batch.inputs.numeric, plain.inputs.numeric)
+        assert torch.equal(batch.inputs.numeric, table.batch(rows).inputs.numeric)
+
+
 def test_no_categories_no_targets_one_row(tmp_path: Path) -> None:
     schema = Schema.fit(FRAME.select("x"))
     for storage in (None, tmp_path):

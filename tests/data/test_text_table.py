@@ -95,6 +95,19 @@ def test_in_order_gives_every_row_once_and_few_tokens_at_a_time(table: Table, mo
     torch.testing.assert_close(labels, whole, equal_nan=True)
 
 
+def test_by_length_gives_every_row_once_with_its_number(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polytask.data.table.TOKENS", 4)
+    view = table.take(torch.tensor([0, 1, 2, 4, 5]))
+    found = list(view.by_length(3))
+    order = torch.cat([rows for rows, _ in found])
+    assert sorted(order.tolist()) == [0, 1, 2, 3, 4]
+    counts = [words.counts for _, batch in found if (words := batch.inputs.words) is not None]
+    assert torch.cat(counts)[order.argsort()].tolist() == [2, 0, 3, 2, 1]
+    assert max(batch.inputs.mask.numel() for _, batch in found if batch.inputs.mask is not None) <= 4
+    lists = Ragged.cat(batch.targets.lists["spans"] for _, batch in found)[order.argsort()]
+    assert plain(lists) == plain(view.labels("spans"))
+
+
 def test_labels_that_are_not_as_many_as_the_words_are_named() -> None:
     wrong = A.with_columns(pl.Series("pos", [[1, 2], [], [3, 4], [1, 1]]))
     message = r"source 'a': row 3, column 'pos', task 'pos': expected 3 labels, one per word, found 2; 2 rows"

@@ -131,6 +131,27 @@ class Table:
             source,
         )
 
+    def by_length(self, size: int) -> Iterator[tuple[Tensor, Batch]]:
+        """All rows once, at most ``size`` at a time, texts of about the same length together: for evaluation.
+
+        Of texts as :meth:`in_order` in a fraction of the time, because little is padding.
+
+        :returns: batches with the numbers of their rows; ``torch.cat(rows).argsort()`` brings answers back in order.
+        """
+        if self.texts is None:
+            starts = range(0, len(self), size)
+            yield from zip(
+                (torch.arange(s, min(s + size, len(self))) for s in starts), self.in_order(size), strict=True
+            )
+            return
+        windows, longest = self.token_counts()
+        order = torch.from_numpy(np.lexsort((longest, windows)))
+        stored = order if self.index is None else self.index[order]
+        begin = 0
+        for rows in self.texts.limited(stored, size, TOKENS):
+            yield order[begin : begin + len(rows)], self.texts.batch(rows, None, None)
+            begin += len(rows)
+
     def in_order(self, size: int) -> Iterator[Batch]:
         """All rows in their order, at most ``size`` at a time (of long texts fewer): for evaluation."""
         if self.texts is not None:
