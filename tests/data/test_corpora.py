@@ -128,6 +128,13 @@ def test_tables_with_texts(tmp_path: Path) -> None:
         assert found["sentiment"].to_list() == ["pos", "neg"]
 
 
+def test_raw_lines_are_texts_and_give_their_words_to_tasks_that_ask(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "\n Hello, you. \n\nBye\r\n")
+    assert read_corpus(path, "lines").to_dict(as_series=False) == {"text": ["Hello, you.", "Bye"]}
+    frame = read_corpus(path, "lines", tasks={"lm": "words"})
+    assert frame["lm"].to_list() == frame["words"].to_list() == [["Hello", ",", "you", "."], ["Bye"]]
+
+
 def test_saved_data_sets_and_their_objects(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features(

@@ -190,3 +190,17 @@ def test_nothing_is_hidden_from_other_tasks_where_nothing_is_learned() -> None:
     assert not batch.targets["lm"][5:].isnan().all()
     assert [None if own is None else len(own) for own in plain(table.labels("lm"))] == [None, None, None, 200]
     assert [None if own is None else len(own) for own in plain(table.labels("lm", draw=1))] == [2, 0, 3, 200]
+
+
+def test_texts_of_a_hundred_thousand_characters() -> None:
+    frame = pl.DataFrame({"text": ["x" * 100_000, "ab " * 33_334, ""]})
+    schema = TextSchema.fit(frame, WordTokenizer())
+    table = Table.encode({"a": frame}, schema, [])
+    windows, longest = table.token_counts()
+    assert longest.tolist() == [1, 512, 1]
+    batches = list(table.in_order(100))
+    assert [len(batch) for batch in batches] == [1, 1, 1]  # the long text is a batch of its own
+    words = batches[1].inputs.words
+    assert words is not None
+    assert words.counts.tolist() == [33_334]
+    assert len(words.window) == windows[1]

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
+from polytask.data.content import content_of
 from polytask.data.corpora.choosing import Labels, chosen
 from polytask.data.corpora.conll import read_conll
 from polytask.data.corpora.conllu import LABELS, read_conllu
@@ -16,6 +17,7 @@ from polytask.data.corpora.huggingface import read_hf
 from polytask.data.corpora.jsonl import read_jsonl
 from polytask.data.files import ARROW, DELIMITED, PARQUET, ending_of, existing, read_file
 from polytask.errors import ConfigError, DataError, UserError, did_you_mean
+from polytask.tokens.splitting import split_texts
 
 Reader: TypeAlias = Callable[..., pl.DataFrame]
 
@@ -28,10 +30,21 @@ def _read_table(path: Path, *, strings: Sequence[str] = ()) -> pl.DataFrame:
     return read_file(path, ending_of(path), strings)
 
 
+def read_lines(path: Path) -> pl.DataFrame:
+    """Raw text, one text per line, as the column ``text``; blank lines are left out.
+
+    :raises DataError: empty, or not UTF-8.
+    """
+    lines = content_of(path, "one text per line", "text").decode("utf-8").split("\n")
+    texts = pl.Series("text", lines, dtype=pl.String).str.strip_chars()
+    return texts.filter(texts != "").to_frame()
+
+
 FORMATS: Mapping[str, Reader] = {
     "conllu": read_conllu,
     "conll": read_conll,
     "jsonl": read_jsonl,
+    "lines": read_lines,
     "csv": _read_table,
     "parquet": _read_table,
     "arrow": _read_table,
@@ -66,7 +79,8 @@ def read_corpus(
     """A corpus as one row per sentence or document: lists of words, and of labels of the words.
 
     :param path: a file (it may be gzipped), or the folder of a saved data set.
-    :param format: ``conllu``, ``conll``, ``jsonl``, ``csv``, ``parquet``, ``arrow`` or ``hf``; default: by the ending.
+    :param format: ``conllu``, ``conll``, ``jsonl``, ``lines`` (a text on each line), ``csv``, ``parquet``, ``arrow`` or
+        ``hf``; default: by the ending.
     :param tasks: the tasks that the corpus labels, each with its column in the file (or several, or the number of a
         column of CoNLL, from 0): the labels get the names that tasks look for, and other labels are left out. None: all
         columns stay as they are.
@@ -91,6 +105,8 @@ def read_corpus(
         if kind != "conll":
             frame = _renamed(frame, "words", words, ("tokens",))
         frame = _renamed(frame, "text", text, ("sentence",) if "words" not in frame.columns else ())
+        if "words" not in frame.columns and "text" in frame.columns and "words" in _asked(tasks):
+            frame = frame.with_columns(split_texts(frame["text"]).alias("words"))
         numbered = [column for column in frame.columns if column.isdigit()] if kind == "conll" else []
         return chosen(frame, tasks, columns, LABELS if kind == "conllu" else numbered)
     except UserError as error:
@@ -147,6 +163,12 @@ def _format_of(path: Path, asked: str | None) -> str:
         where="format",
         do=f"Say which it is: format: {', '.join(FORMATS)}.",
     )
+
+
+def _asked(tasks: Labels | None) -> list[str | int]:
+    """All columns that tasks ask for."""
+    given = (tasks or {}).values()
+    return [column for own in given for column in ([own] if isinstance(own, str | int) else own)]
 
 
 def _check_options(kind: str, reader: Reader, options: Mapping[str, Any]) -> None:
