@@ -12,7 +12,8 @@ import yaml
 
 from polytask.errors import RunError
 from polytask.tasks import Binary, Regression
-from polytask.training.learner import Fitted, Learner, load
+from polytask.training.fitted import Fitted
+from polytask.training.learner import Learner, load
 
 FILES = {"polytask.yaml", "schema.json", "weights.safetensors", "scores.json", "MODEL_CARD.md"}
 FAST = {"epochs": 4, "lr": 0.02, "batch_size": 64}

@@ -28,8 +28,11 @@ from polytask.training.balancers import BALANCERS
 from polytask.training.config import LearnerConfig
 from polytask.training.recipe import Recipe
 
-Files = str | dict[str, str]
-"""A table, or one table per source: ``{source: file}``."""
+Files = str | dict[str, str | dict[str, Any]]
+"""A table, or one table per source: ``{source: file}``; a corpus is ``{path: file, format: ..., tasks: ...}``."""
+
+SIDES = {"train": "path", "validation": "validation", "test": "test"}
+"""The parts of the data, and the keys of a corpus that name their files."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class DataSection:
     :param validation: rows that choose the checkpoint; default: the validation part of ``split``, or a share of the
         training rows (``training.validation_fraction``), drawn by each seed.
     :param test: rows that judge and do nothing else; default: the test part of ``split``.
+    :param sources: corpora by name, each with its files and the tasks that it labels: ``{ewt: {path: train.conllu,
+        validation: dev.conllu, test: test.conllu, format: conllu, tasks: {pos: upos}}}``. In place of ``train``,
+        ``validation`` and ``test``.
     :param features: the only columns to learn from; default: every column that is no target.
     :param exclude: columns to leave out: identifiers, and what would not be known at prediction.
     """
@@ -49,30 +55,60 @@ class DataSection:
     train: Files | None = None
     validation: Files | None = None
     test: Files | None = None
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.dataset is None) == (self.train is None):
-            found = "neither" if self.train is None else "both"
+        for name, corpus in self.sources.items():
+            if not isinstance(corpus.get("path"), str):
+                raise ConfigError(
+                    "the key 'path' is missing: the file to learn from.",
+                    where=f"data.sources.{name}",
+                    do="For example: {path: train.conllu, test: test.conllu, tasks: {pos: upos}}.",
+                )
+        given = [key for key in ("train", "dataset", "sources") if getattr(self, key)]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
             raise ConfigError(
-                f"expected either 'train' (a table) or 'dataset' (a name), found {found}.",
+                f"expected either 'train' (a table), 'sources' (corpora) or 'dataset' (a name), found {found}.",
                 where="data",
                 do="For example: data: {train: table.csv}.",
             )
-        if self.dataset is not None and (self.validation is not None or self.test is not None):
-            raise ConfigError("a data set brings its own rows: 'validation' and 'test' need 'train'.", where="data")
+        if self.train is None and (self.validation is not None or self.test is not None):
+            what = "a data set brings its own rows" if self.dataset is not None else "corpora name their own files"
+            raise ConfigError(f"{what}: 'validation' and 'test' need 'train'.", where="data")
 
     def rooted(self, base: Path) -> DataSection:
         """The same with absolute paths; relative ones start from ``base``."""
 
         def absolute(files: Files | None) -> Files | None:
             if isinstance(files, dict):
-                return {name: str((base / file).absolute()) for name, file in files.items()}
+                return {name: _absolute(base, file, ("path",)) for name, file in files.items()}
             return None if files is None else str((base / files).absolute())
 
-        paths = {name: absolute(getattr(self, name)) for name in ("train", "validation", "test")}
-        return dataclasses.replace(self, **paths)  # type: ignore[arg-type]  # paths for paths
+        paths = {name: absolute(getattr(self, name)) for name in SIDES}
+        sources = {name: _absolute(base, corpus, tuple(SIDES.values())) for name, corpus in self.sources.items()}
+        return dataclasses.replace(self, sources=sources, **paths)  # type: ignore[arg-type]  # paths for paths
+
+    def spread(self) -> DataSection:
+        """The same with corpora as tables to train on, to choose by and to judge by."""
+        if not self.sources:
+            return self
+        sides: dict[str, Any] = {side: {} for side in SIDES}
+        for name, corpus in self.sources.items():
+            rest = {key: value for key, value in corpus.items() if key not in SIDES.values()}
+            for side, key in SIDES.items():
+                if corpus.get(key) is not None:
+                    sides[side][name] = {"path": corpus[key], **rest}
+        return DataSection(train=sides["train"], validation=sides["validation"] or None, test=sides["test"] or None)
+
+
+def _absolute(base: Path, file: Any, keys: tuple[str, ...]) -> Any:
+    """A path, or the paths at some keys of a corpus, from a folder on."""
+    if isinstance(file, str):
+        return str((base / file).absolute())
+    return {k: str((base / v).absolute()) if k in keys and isinstance(v, str) else v for k, v in file.items()}
 
 
 @dataclass(frozen=True)
@@ -133,10 +169,10 @@ VARIANTS: dict[str, tuple[Catalogue[Any], str]] = {
 
 DEFAULT_SPLIT = "random"
 
-SECTIONS = ("title", "data", "tasks", *VARIANTS, "training", "seed", "schema", "compare")
+SECTIONS = ("title", "data", "tasks", *VARIANTS, "training", "distillation", "init_from", "seed", "schema", "compare")
 """The keys of a configuration."""
 
-RECIPE = (*VARIANTS, "training")
+RECIPE = (*VARIANTS, "training", "distillation", "init_from")
 """The keys that a contender may change."""
 
 TAKEN = (SINGLE, SAME, MATCHED, EQUAL, MULTI, BOOSTING)
@@ -145,14 +181,20 @@ TAKEN = (SINGLE, SAME, MATCHED, EQUAL, MULTI, BOOSTING)
 
 def _recipe_mapping(recipe: Recipe) -> dict[str, Any]:
     options = changed_fields(recipe.options)
-    return _variants(recipe) | ({"training": options} if options else {})
+    return _variants(recipe) | ({"training": options} if options else {}) | _adapting(recipe)
+
+
+def _adapting(recipe: Recipe) -> dict[str, Any]:
+    """Teachers, and the model to start from."""
+    taught = {} if recipe.distillation is None else {"distillation": changed_fields(recipe.distillation)}
+    return taught | ({"init_from": recipe.init_from} if recipe.init_from else {})
 
 
 def _changes(base: Recipe, recipe: Recipe) -> dict[str, Any]:
     """What turns the one into the other."""
     own = dataclasses.asdict(base.options)
     options = {key: value for key, value in dataclasses.asdict(recipe.options).items() if value != own[key]}
-    return _variants(recipe) | ({"training": options} if options else {})
+    return _variants(recipe) | ({"training": options} if options else {}) | _adapting(recipe)
 
 
 def _variants(recipe: Recipe) -> dict[str, Any]:
@@ -175,6 +217,8 @@ def _learner(
         balancer=recipe.balancer,
         sampler=recipe.sampler,
         training=recipe.options,
+        distillation=recipe.distillation,
+        init_from=recipe.init_from,
         schema=schema,
         features=features,
         exclude=exclude,

@@ -15,6 +15,7 @@ from polytask.data.options import SchemaOptions
 from polytask.data.splits import SPLITS
 from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
+from polytask.training.distillation import Distillation
 from polytask.training.options import TrainingOptions
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -37,7 +38,11 @@ def configuration_schema() -> dict[str, Any]:
     training = options_schema(TrainingOptions)
     data = options_schema(DataSection)
     data["properties"]["split"] = variant_schema(SPLITS, DEFAULT_SPLIT)
-    contender = _object({**{key: _loose(schema) for key, schema in variants.items()}, "training": training})
+    taught = {"anyOf": [{"const": "single"}, options_schema(Distillation)]}
+    start = {"type": "string", "description": "Folder of a saved model to start from."}
+    adapting = {"distillation": taught, "init_from": start}
+    loose = {key: _loose(schema) for key, schema in variants.items()}
+    contender = _object({**loose, "training": training, **adapting})
     compare = options_schema(CompareOptions)
     compare["properties"]["contenders"] = {
         "type": "object",
@@ -51,6 +56,7 @@ def configuration_schema() -> dict[str, Any]:
             "tasks": _tasks(),
             **variants,
             "training": training,
+            **adapting,
             "seed": {"type": "integer", "minimum": 0, "description": "Short for training.seed."},
             "schema": options_schema(SchemaOptions),
             "compare": compare,

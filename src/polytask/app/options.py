@@ -9,7 +9,9 @@ import typer
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")]
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model, or the run folder that holds one.")]
-TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV, TSV, Parquet or Arrow.")]
+TableFile = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="CSV, TSV, Parquet or Arrow; a corpus (.conllu, .conll, .jsonl).")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run left there.")]
 RunFolderOption = Annotated[
     Path | None, typer.Option("--run", metavar="DIR", help="Run folder. Default: runs/ and the name of CONFIG.")

@@ -14,6 +14,7 @@ from polytask.catalogue import Catalogue
 from polytask.data.options import SchemaOptions
 from polytask.record.folder import write_file
 from polytask.studies.options import CompareOptions
+from polytask.training.distillation import Distillation
 from polytask.training.options import TrainingOptions
 
 COMMAND = "polytask list --markdown docs"
@@ -61,6 +62,11 @@ CONTENDERS = """
 """
 
 
+START = """The folder of a saved model, or of a run, to start from: what it knows of columns and labels is taken over,
+and its weights wherever name and shape fit. By default weights are drawn at random, or are those of a pretrained
+encoder."""
+
+
 def write_pages(docs: Path) -> list[Path]:
     """Write every generated page.
 
@@ -88,6 +94,8 @@ def _configuration_page() -> str:
         names = ", ".join(f"[`{name}`](reference/{key}.md#{name})" for name in CATALOGUES[key])
         lines += ["", f"## {catalogue}", "", f"{_sentence(CATALOGUES[key])} {names}."]
     lines += _section("training", TrainingOptions)
+    lines += _section("distillation", Distillation)
+    lines += ["", "## init_from", "", START]
     lines += _section("schema", SchemaOptions)
     lines += _section("compare", CompareOptions)
     return "\n".join([*lines, CONTENDERS])

@@ -15,6 +15,7 @@ from polytask.errors import ConfigError, did_you_mean
 from polytask.studies.options import CompareOptions
 from polytask.tasks import TASKS
 from polytask.tasks.task import Task
+from polytask.training.distillation import Distillation
 from polytask.training.options import TrainingOptions
 from polytask.training.recipe import Recipe
 
@@ -79,7 +80,18 @@ def _recipe(raw: Mapping[str, Any], where: str) -> Recipe:
         for key, (catalogue, default) in VARIANTS.items()
     }
     options = make(TrainingOptions, _mapping(raw.get("training"), f"{where}training"), where=f"{where}training")
-    return Recipe(**parts, options=options)
+    taught = raw.get("distillation")
+    distillation = None if taught is None else _distillation(taught, f"{where}distillation")
+    return Recipe(
+        **parts, options=options, distillation=distillation, init_from=_text(raw.get("init_from") or "", "init_from")
+    )
+
+
+def _distillation(value: Any, where: str) -> Distillation:
+    """``single``, or the options of the distillation."""
+    plain = {"teachers": value} if isinstance(value, str) else _mapping(value, where)
+    made: Distillation = make(Distillation, plain, where=where)
+    return made
 
 
 def _contender(base: Mapping[str, Any], name: str, changes: Any) -> Recipe:
@@ -94,7 +106,9 @@ def _contender(base: Mapping[str, Any], name: str, changes: Any) -> Recipe:
             raise ConfigError(
                 f"all contenders share {key!r}.", where=f"{where}.training", do="Set it in the section 'training'."
             )
-    return _recipe({key: _changed(key, base.get(key), changes.get(key)) for key in RECIPE}, f"{where}.")
+    merged = {key: _changed(key, base.get(key), changes.get(key)) for key in (*VARIANTS, "training")}
+    adapting = {key: changes.get(key, base.get(key)) for key in ("distillation", "init_from")}
+    return _recipe(merged | adapting, f"{where}.")
 
 
 def _whole(value: Any, default: str) -> Any:

@@ -49,11 +49,11 @@ def open_rows(config: Config) -> Opened:
     """
     if config.data.dataset is not None:
         return from_dataset(config, _load(config.data.dataset))
-    data, tasks = config.data, tuple(task for task in config.tasks if isinstance(task, Task))
+    data, tasks = config.data.spread(), tuple(task for task in config.tasks if isinstance(task, Task))
     exclude = _without_split_column(config.split, data.features, data.exclude)
     how = config.split if config.split is None or data.validation is None else replace(config.split, validation=0.0)
     learner = config.learner(tasks, data.features, exclude)
-    about = data.train if isinstance(data.train, str) else ", ".join((data.train or {}).values())
+    about = data.train if isinstance(data.train, str) else ", ".join(map(_named, (data.train or {}).values()))
     return Opened(learner, config.others(tasks), data.train, data.validation, data.test, how, about)
 
 
@@ -69,6 +69,10 @@ def from_dataset(config: Config, data: Dataset) -> Opened:
     learner = config.learner(tasks, features, config.data.exclude)
     tables = dict(data.sources) if data.sources and test is None else train
     return Opened(learner, config.others(tasks), tables, None, test, how, f"data set {data.name!r}")
+
+
+def _named(file: str | dict[str, Any]) -> str:
+    return file if isinstance(file, str) else str(file["path"])
 
 
 def _load(name: str) -> Dataset:
@@ -133,7 +137,9 @@ def divide(opened: Opened, seed: int) -> Sides:
         return Sides(opened.train, opened.validation, opened.test)
     frames = {
         name: collected(frame)
-        for name, frame in read_sources(opened.train, text=opened.learner.schema.categorical).items()
+        for name, frame in read_sources(
+            opened.train, text=opened.learner.schema.categorical, tasks=opened.learner.tasks
+        ).items()
     }
     parts = {name: split(frame, how, seed) for name, frame in frames.items()}
 

@@ -18,6 +18,7 @@ MODEL = "model"
 WRITERS: dict[str, Callable[[pl.DataFrame, io.BytesIO], object]] = {
     ".csv": lambda frame, file: frame.write_csv(file),
     ".tsv": lambda frame, file: frame.write_csv(file, separator="\t"),
+    ".jsonl": lambda frame, file: frame.write_ndjson(file),
     ".parquet": lambda frame, file: frame.write_parquet(file),
     ".arrow": lambda frame, file: frame.write_ipc(file),
     ".feather": lambda frame, file: frame.write_ipc(file),
@@ -39,6 +40,11 @@ def about(table: Path) -> Iterator[None]:
         raise error.at(str(table)) from None
 
 
+def as_text(frame: pl.DataFrame) -> str:
+    """A table for stdout: CSV, or a line of JSON per row where a cell is a list."""
+    return frame.write_ndjson() if any(dtype.is_nested() for dtype in frame.dtypes) else frame.write_csv()
+
+
 def check_out(path: Path, *, overwrite: bool) -> None:
     """Refuses a file that could not be written, before any work is done.
 
@@ -57,6 +63,13 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
     :raises RunError: it cannot be written.
     """
+    ending = path.suffix.lower()
+    if ending in {".csv", ".tsv"} and any(dtype.is_nested() for dtype in frame.dtypes):
+        raise RunError(
+            "the predictions hold lists, which this format has no place for.",
+            where=str(path),
+            do="Choose another ending: .jsonl, .parquet or .arrow.",
+        )
     content = io.BytesIO()
     WRITERS[path.suffix.lower()](frame, content)
     write_file(path, content.getvalue())

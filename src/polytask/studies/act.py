@@ -14,7 +14,8 @@ from polytask.studies.execute import Results, SeedRun
 from polytask.studies.facts import paired_scores
 from polytask.studies.network import FittedNetwork
 from polytask.studies.problem import Problem
-from polytask.training.learner import Fitted, Learner
+from polytask.training.fitted import Fitted
+from polytask.training.learner import Learner
 from polytask.training.parts import Part
 
 

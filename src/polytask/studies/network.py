@@ -21,6 +21,7 @@ from polytask.studies.problem import Part, Problem
 from polytask.studies.trainer import Fitted, Trainer
 from polytask.tasks.task import Array, labelled
 from polytask.training.balancers import BALANCERS
+from polytask.training.batching import updates
 from polytask.training.options import TrainingOptions
 from polytask.training.parts import Part as Trunk
 from polytask.training.recipe import Recipe
@@ -55,7 +56,9 @@ class Network(Trainer):
         targets = problem.chosen(tasks)
         known = torch.stack([labelled(part.train.labels(task)) for task in tasks]).any(0)
         own = part.train if bool(known.all()) else part.train.take(known.nonzero()[:, 0])
-        options = same_budget(self.recipe.options, len(part.train), len(own))
+        options = same_budget(
+            self.recipe.options, updates(part.train, self.recipe.options), updates(own, self.recipe.options)
+        )
         recipe = dataclasses.replace(self.recipe, options=options)
         trained = train_model(own, problem.spec, targets, recipe, validation=part.validation, seed=seed)
         batch = own.batch(torch.arange(min(options.batch_size, len(own))))
@@ -67,15 +70,15 @@ class Network(Trainer):
         return Network(dataclasses.replace(self.recipe, options=options))
 
 
-def same_budget(options: TrainingOptions, all_rows: int, own_rows: int) -> TrainingOptions:
-    """Options that give a model on ``own_rows`` the steps, and the patience in steps, of one on ``all_rows``.
+def same_budget(options: TrainingOptions, full: int, own: int) -> TrainingOptions:
+    """Options that give a model on some of the rows the steps, and the patience in steps, of one on all rows.
 
-    >>> changed = same_budget(TrainingOptions(epochs=10, patience=4, batch_size=10), all_rows=100, own_rows=50)
+    :param full, own: optimizer steps of a pass over all rows, and over those of the model.
+
+    >>> changed = same_budget(TrainingOptions(epochs=10, patience=4), full=10, own=5)
     >>> changed.epochs, changed.max_steps, changed.patience
     (20, 100, 8)
     """
-    per_update = options.batch_size * options.accumulate
-    full, own = math.ceil(all_rows / per_update), max(1, math.ceil(own_rows / per_update))
     steps = full * options.epochs
     return dataclasses.replace(
         options,
@@ -97,6 +100,8 @@ class FittedNetwork(Fitted):
         self.seconds, self.steps = self.trained.seconds, self.trained.steps
         self.parameters = sum(p.numel() for part in self.parts for p in part.model.parameters())
         self.artefact_bytes = sum(t.nbytes for part in self.parts for t in part.model.task_state(part.tasks).values())
+        best = [epoch.diagnostics for epoch in self.history if epoch.epoch == self.trained.best_epoch]
+        self.layout = self.trained.layout.with_gates(best[0] if best else {})
         self.best_epochs = dict(self.trained.best_epoch_per_task)
         gains = [epoch.gain for epoch in self.history if math.isfinite(epoch.gain)]
         self.selected = max(gains, default=float("-inf"))

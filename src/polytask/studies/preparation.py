@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -34,11 +35,11 @@ def read_sides(learner: Learner, train: Data, validation: Data | None, test: Dat
 
     :raises DataError: a table that cannot be used, or a split that cannot be made.
     """
-    text = learner.config.schema.categorical
-    tables = _collected(read_sources(train, text=text))
-    held = None if validation is None else _collected(read_sources(validation, text=text))
+    read_side = partial(read_sources, text=learner.config.schema.categorical, tasks=learner.config.tasks)
+    tables = _collected(read_side(train))
+    held = None if validation is None else _collected(read_side(validation))
     if test is not None:
-        return Sides(tables, held, _collected(read_sources(test, text=text)))
+        return Sides(tables, held, _collected(read_side(test)))
     how = how or Random(validation=0.0)
     if held is not None:  # the split's own validation rows are not needed, so they train
         how = dataclasses.replace(how, validation=0.0)

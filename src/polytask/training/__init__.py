@@ -13,7 +13,8 @@ from polytask.training.events import (
     RunStopped,
     StepDone,
 )
-from polytask.training.learner import Fitted, Learner, load, resume
+from polytask.training.fitted import Fitted
+from polytask.training.learner import Learner, load, resume
 from polytask.training.listeners import TRACKERS, ProgressLines
 from polytask.training.loop import Job, train
 from polytask.training.options import TrainingOptions

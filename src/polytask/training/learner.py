@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from lightning_fabric import Fabric
 
 from polytask.balancing.contract import Method
 from polytask.data.options import SchemaOptions
 from polytask.data.pieces import Frame
 from polytask.data.sampling.sampler import Sampler
-from polytask.data.saved import AnySchema
 from polytask.data.sources import read
 from polytask.data.table import Table
 from polytask.errors import UserError
@@ -22,43 +23,21 @@ from polytask.nets.sharing.sharing import Sharing
 from polytask.record.folder import RunFolder, path_of, refuse_existing
 from polytask.record.run import EpochRecord
 from polytask.tasks import TASKS
-from polytask.tasks.task import Target, Task
+from polytask.tasks.task import Task
 from polytask.training.adding import Forgetting, How, Sides, with_task
 from polytask.training.artefact import Artefact, artefact_in, read_artefact, write_artefact
 from polytask.training.config import LearnerConfig, Spec, options_of
 from polytask.training.distillation import Distillation
 from polytask.training.events import Listener
+from polytask.training.fitted import Fitted
 from polytask.training.listeners.run_files import RunFiles
 from polytask.training.options import TrainingOptions
-from polytask.training.parts import Part, routed_outputs
+from polytask.training.parts import routed_outputs
 from polytask.training.presenting import like, presented_by, side_by_side, words_of
 from polytask.training.resuming import Opened, check_same_data, new_record, open_run
 from polytask.training.scores import Scores, score
 from polytask.training.sources import Before, Data, Prepared, encode_held_out, prepare, read_sources, warn_unseen
 from polytask.training.trainer import Trained, launch, train_model
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What training leaves in a learner.
-
-    :param parts: trained models, each with the tasks it answers for; every task is in exactly one.
-    :param test_scores: of the last :meth:`Learner.evaluate`.
-    :param verdicts: task -> what a comparison with single-task training found, in words; for the model card.
-    """
-
-    schema: AnySchema
-    parts: tuple[Part, ...]
-    history: tuple[EpochRecord, ...] = ()
-    best_epoch: int = 0
-    best_epoch_per_task: Mapping[str, int] = field(default_factory=dict)
-    test_scores: Scores | None = None
-    verdicts: Mapping[str, str] | None = None
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The fitted tasks of all parts."""
-        return tuple(target for part in self.parts for target in part.targets)
 
 
 class Learner:
@@ -162,11 +141,12 @@ class Learner:
         if run is not None and fabric.is_global_zero:
             refuse_existing(path_of(run), overwrite=overwrite)
         text = self.config.schema.categorical
-        frames = read_sources(train, lazy=storage is not None, text=text)
-        held_out = None if validation is None else read_sources(validation, lazy=storage is not None, text=text)
+        read_side = partial(read_sources, lazy=storage is not None, text=text, tasks=self.config.tasks)
+        frames = read_side(train)
+        held_out = None if validation is None else read_side(validation)
         prepared = self._prepare(frames, held_out, None if storage is None else Path(storage))
         if test is not None:
-            judges = read_sources(test, text=prepared.schema.categories)
+            judges = read_sources(test, text=prepared.schema.categories, tasks=self.config.tasks)
             encode_held_out(judges, prepared.schema, prepared.targets, "the test table", warn=False)
         if run is None:
             return self._learn(prepared, None, listeners, fabric)
@@ -183,7 +163,7 @@ class Learner:
         :raises polytask.errors.DataError: a table that cannot be used.
         """
         fitted = self.fitted
-        frames = read_sources(test, text=fitted.schema.categories)
+        frames = read_sources(test, text=fitted.schema.categories, tasks=self.config.tasks)
         unseen = warn_unseen(fitted.targets, frames, "the test table")
         table = Table.encode(frames, fitted.schema, fitted.targets)
         outputs = routed_outputs(fitted.parts, table)
@@ -196,13 +176,16 @@ class Learner:
     def predict(self, frame: Data, *, auxiliary: bool = False) -> Any:
         """Predictions with probabilities or intervals, a row per row, in the same order.
 
-        :param frame: as for :meth:`fit`; columns in any order, label columns may be absent.
+        :param frame: as for :meth:`fit`; columns in any order, label columns may be absent. For models of texts also a
+            list of strings.
         :param auxiliary: also predict auxiliary tasks.
         :returns: a pandas frame with the same index for a pandas frame, else a polars frame.
         :raises polytask.errors.UserError: the learner is not fitted.
         :raises polytask.errors.DataError: a feature column is missing, or a table that cannot be used.
         """
         fitted = self.fitted
+        if isinstance(frame, list):
+            frame = pl.DataFrame({"text": frame}, schema={"text": pl.String})
         table = read(frame, text=fitted.schema.categories)
         encoded = Table.encode({"table": table}, fitted.schema, ())
         words = words_of(fitted.schema, table)
@@ -248,10 +231,8 @@ class Learner:
         new = TASKS.build(task, where="task")
         if training is not None:
             recipe = replace(recipe, options=options_of(training))
-        text = fitted.schema.categories
-        rows = Sides(
-            read_sources(train, text=text), None if validation is None else read_sources(validation, text=text)
-        )
+        read_side = partial(read_sources, text=fitted.schema.categories, tasks=(*self.config.tasks, new))
+        rows = Sides(read_side(train), None if validation is None else read_side(validation))
         part = with_task(fitted.parts[0], fitted.schema, new, rows, recipe, how=how)
         recipe = replace(self.config.recipe, sharing=part.sharing)
         config = replace(self.config, tasks=(*self.config.tasks, new), recipe=recipe)

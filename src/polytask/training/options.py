@@ -19,6 +19,8 @@ class TrainingOptions:
     :param epochs: most passes over the training rows; the sampler says what a pass is.
     :param max_steps: most optimizer steps, whatever ``epochs`` says; None for no limit.
     :param batch_size: rows of one forward pass, over all devices together: two devices get half of them each.
+    :param batch_tokens: for texts: tokens of one forward pass, padding included, over all devices together. Batches are
+        then made of texts of about equal length, and ``batch_size`` is the most rows. None: ``batch_size`` rows each.
     :param accumulate: batches per optimizer step. Each task's mean is over its labelled rows in all of them.
 
     *Optimizer*
@@ -82,6 +84,7 @@ class TrainingOptions:
     epochs: int = 40
     max_steps: int | None = None
     batch_size: int = 256
+    batch_tokens: int | None = None
     accumulate: int = 1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
@@ -112,7 +115,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_types(self, "training")
         at_least_one = ("epochs", "batch_size", "accumulate", "nan_patience", "balance_every", "checkpoint_every")
-        optional = ("max_steps", "checkpoint_steps", "threads")
+        optional = ("max_steps", "batch_tokens", "checkpoint_steps", "threads")
         for name in (*at_least_one, *(n for n in optional if getattr(self, n) is not None)):
             self._require(name, getattr(self, name) >= 1, "a whole number of at least 1")
         self._require("lr", 0 < self.lr < math.inf, "a number above 0")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -62,11 +63,12 @@ def open_run(folder: Path, train: Data | None, validation: Data | None, *, lazy:
     """
     record = RunRecord.read(RunFolder.open(folder).path)
     config = LearnerConfig.from_json(record.config)
-    tables = read_sources(train, lazy=lazy) if train is not None else _again(folder, record, "train", lazy=lazy)
+    read_side = partial(read_sources, lazy=lazy, tasks=config.tasks)
+    tables = read_side(train) if train is not None else _again(folder, record, "train", lazy=lazy)
     if tables is None:
         raise RunError("the record names no training data.", where=str(folder))
     if validation is not None:
-        return Opened(record, config, tables, read_sources(validation, lazy=lazy))
+        return Opened(record, config, tables, read_side(validation))
     return Opened(record, config, tables, _again(folder, record, "validation", lazy=lazy))
 
 

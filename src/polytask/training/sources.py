@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polytask.batch import Batch
+from polytask.data.corpora.reading import is_corpus
 from polytask.data.leakage import check_leakage
 from polytask.data.options import SchemaOptions
 from polytask.data.pieces import Frame, height_of, names_of, sample
@@ -37,19 +38,24 @@ VALIDATION = 3
 """Stream of random numbers that the validation rows are drawn from."""
 
 
-def read_sources(data: Data, *, lazy: bool = False, text: Collection[str] = ()) -> dict[str, Frame]:
+def read_sources(
+    data: Data, *, lazy: bool = False, text: Collection[str] = (), tasks: Iterable[Task] = ()
+) -> dict[str, Frame]:
     """Tables by name.
 
     :param lazy: leave large files on disk.
     :param text: columns of CSV files that stay text although they may look like numbers: categories.
+    :param tasks: for corpora that say which tasks they label, by name: their labels get the names of target columns.
     :raises DataError: a table that cannot be used.
     """
     tables = data if _is_several(data) else {"table": data}
     names = {str(name): str(name) if _is_several(data) else None for name in tables}
-    return {
-        str(name): scan(value, name=names[str(name)]) if lazy else read(value, name=names[str(name)], text=text)
-        for name, value in tables.items()
-    }
+    columns = {task.name: task.columns for task in tasks} or None
+
+    def opened(value: Any, name: str | None) -> Frame:
+        return scan(value, name=name, columns=columns) if lazy else read(value, name=name, text=text, columns=columns)
+
+    return {str(name): opened(value, names[str(name)]) for name, value in tables.items()}
 
 
 def source_facts(data: Data, frames: Mapping[str, Frame], role: Literal["train", "validation"]) -> list[SourceFacts]:
@@ -288,11 +294,14 @@ def unseen_labels(targets: Sequence[Target], frames: Mapping[str, Frame]) -> dic
 
 def warn_unseen(targets: Sequence[Target], frames: Mapping[str, Frame], where: str) -> dict[str, dict[str, int]]:
     """Warn about labels that training never saw."""
-    found = unseen_labels(targets, frames)
+    found, units = unseen_labels(targets, frames), {target.task.name: target.unit for target in targets}
     for task, counts in found.items():
-        listing = ", ".join(f"{label!r} ({plural(count, 'row')})" for label, count in sorted(counts.items())[:5])
+        unit, taken = ("row", "missing") if units[task] == "row" else ("time", "errors")
+        most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        listing = ", ".join(f"{label!r} ({plural(count, unit)})" for label, count in most[:5])
+        more = f" and {len(most) - 5:,} more" if len(most) > 5 else ""
         warnings.warn(
-            f"task {task!r}: {where} holds labels that training never saw: {listing}; they count as missing.",
+            f"task {task!r}: {where} holds labels that training never saw: {listing}{more}; they count as {taken}.",
             stacklevel=3,
         )
     return found
@@ -305,11 +314,13 @@ def _rows(table: Table, chosen: Mapping[str, Rows]) -> Tensor:
 
 def _is_several(data: Data) -> bool:
     """Whether it is a dict of tables, and not of columns."""
-    return isinstance(data, Mapping) and bool(data) and all(_is_table(value) for value in data.values())
+    several = isinstance(data, Mapping) and bool(data) and not is_corpus(data)
+    return several and all(_is_table(value) for value in data.values())
 
 
 def _is_table(value: object) -> bool:
     """Whether a value of a dict is a table itself, and not a column."""
     if isinstance(value, str | Path | pl.DataFrame | pl.LazyFrame | Mapping):
         return True
-    return type(value).__module__.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame"
+    library = type(value).__module__.split(".")[0]
+    return (library == "pandas" and type(value).__name__ == "DataFrame") or library == "datasets"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import torch
 from rich.console import Console
@@ -16,7 +19,7 @@ from polytask.data.table import Table
 from polytask.errors import plural
 from polytask.nets.model import Model
 from polytask.tasks import TASKS
-from polytask.tasks.task import Target, labelled
+from polytask.tasks.task import Target, Task, labelled
 from polytask.training.sources import Prepared, encode_held_out, prepare, read_sources
 
 SHOWN = 6
@@ -32,19 +35,19 @@ def command(config: ConfigFile, *, changes: Set = None) -> None:
     opened = open_rows(read_config(config, changes or ()))
     options = opened.learner.recipe.options
     sides = divide(opened, options.seed)
-    text = opened.learner.schema.categorical
-    validation = None if sides.validation is None else read_sources(sides.validation, text=text)
+    read_side = partial(read_sources, text=opened.learner.schema.categorical, tasks=opened.learner.tasks)
     prepared = prepare(
         opened.learner.tasks,
-        read_sources(sides.train, text=text),
-        validation,
+        read_side(sides.train),
+        None if sides.validation is None else read_side(sides.validation),
         opened.learner.schema,
         exclude=opened.learner.exclude,
         features=opened.learner.features,
         fraction=options.validation_fraction,
         seed=options.seed,
+        tokenizer=opened.learner.recipe.encoder.tokenizer(),
     )
-    test = _test_table(sides, prepared)
+    test = _test_table(sides, prepared, opened.learner.tasks)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
@@ -54,10 +57,10 @@ def command(config: ConfigFile, *, changes: Set = None) -> None:
     console.print(_model(opened, prepared), markup=False, soft_wrap=True)
 
 
-def _test_table(sides: Sides, prepared: Prepared) -> Table | None:
+def _test_table(sides: Sides, prepared: Prepared, tasks: Sequence[Task]) -> Table | None:
     if sides.test is None:
         return None
-    frames = read_sources(sides.test, text=prepared.schema.categories)
+    frames = read_sources(sides.test, text=prepared.schema.categories, tasks=tasks)
     return encode_held_out(frames, prepared.schema, prepared.targets, "the test table")
 
 
@@ -102,6 +105,8 @@ def _model(opened: Opened, prepared: Prepared) -> str:
     model = Model(spec, prepared.targets, recipe.encoder, recipe.sharing)
     shared = sum(p.numel() for p in model.shared_parameters())
     every = sum(p.numel() for p in model.parameters())
+    if spec.vocabulary:
+        return f"Model: texts of {spec.vocabulary:,} codes in, {every:,} parameters, {shared:,} of them shared."
     codes = f" and {len(spec.cardinalities)} categories" if spec.cardinalities else ""
     return f"Model: {spec.numeric} numbers{codes} in, {every:,} parameters, {shared:,} of them shared."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import torch
 import typer
 
@@ -12,7 +13,9 @@ from polytask.app.options import Set, Trust
 from polytask.app.reading import read_config
 from polytask.app.rows import divide, open_rows
 from polytask.app.saved import model_in
-from polytask.batch import Inputs, InputSpec
+from polytask.batch import Inputs
+from polytask.data.saved import AnySchema
+from polytask.data.schema import Schema
 from polytask.errors import plural
 from polytask.nets.description import describe, flops
 from polytask.nets.model import Model
@@ -31,25 +34,26 @@ def command(what: Described, *, changes: Set = None, trust: Trust = False) -> No
     if what.is_dir():
         fitted = load(model_in(what), trust=trust).fitted
         for part in fitted.parts:
-            _show(part.model, fitted.schema.spec, part.name if len(fitted.parts) > 1 else "model")
+            _show(part.model, fitted.schema, part.name if len(fitted.parts) > 1 else "model")
         return
     opened = open_rows(read_config(what, changes or ()))
     learner = opened.learner
     sides = divide(opened, learner.recipe.options.seed)
     prepared = prepare(
         learner.tasks,
-        read_sources(sides.train, text=learner.schema.categorical),
+        read_sources(sides.train, text=learner.schema.categorical, tasks=learner.tasks),
         None,
         learner.schema,
         exclude=learner.exclude,
         features=learner.features,
+        tokenizer=learner.recipe.encoder.tokenizer(),
     )
-    spec = prepared.schema.spec
-    _show(Model(spec, prepared.targets, learner.recipe.encoder, learner.recipe.sharing), spec, "model")
+    schema, recipe = prepared.schema, learner.recipe
+    _show(Model(schema.spec, prepared.targets, recipe.encoder, recipe.sharing), schema, "model")
 
 
-def _show(model: Model, spec: InputSpec, name: str) -> None:
-    row = Inputs(torch.zeros(1, spec.numeric), torch.zeros(1, len(spec.cardinalities), dtype=torch.int64))
+def _show(model: Model, schema: AnySchema, name: str) -> None:
+    row = _row(schema)
     tree = describe(model)
     print(
         f"{name}: {plural(len(model.tasks), 'task')}, {plural(tree.numbers, 'number')}, "
@@ -57,3 +61,11 @@ def _show(model: Model, spec: InputSpec, name: str) -> None:
     )
     for line in tree.lines():
         print(line)
+
+
+def _row(schema: AnySchema) -> Inputs:
+    """Some row: of numbers and categories, or a text of ten words."""
+    if not isinstance(schema, Schema):
+        return schema.encode(pl.DataFrame({"text": ["word " * 10]}))
+    spec = schema.spec
+    return Inputs(torch.zeros(1, spec.numeric), torch.zeros(1, len(spec.cardinalities), dtype=torch.int64))

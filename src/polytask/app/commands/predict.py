@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,18 @@ import typer
 
 from polytask.app.guard import tell
 from polytask.app.options import ModelFolder, Overwrite, TableFile, Trust
-from polytask.app.saved import about, check_out, model_in, write_table
+from polytask.app.saved import about, as_text, check_out, model_in, write_table
 from polytask.data.sources import read
 from polytask.errors import DataError, did_you_mean, plural
 from polytask.training.learner import load
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="CSV, TSV, Parquet or Arrow, by its ending. Default: CSV to stdout."),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="CSV, TSV, JSON lines (.jsonl), Parquet or Arrow, by its ending. Default: to stdout, CSV or JSON lines.",
+    ),
 ]
 Keep = Annotated[
     list[str] | None, typer.Option("--keep", metavar="COLUMN", help="Copy this column of TABLE too; repeatable.")
@@ -36,20 +41,26 @@ def command(
     """Predict with a saved model.
 
     One row per row of TABLE, in its order: labels with probabilities, numbers, intervals where the task gives them.
-    Columns may come in any order, more columns are ignored, label columns are not needed.
+    Columns may come in any order, more columns are ignored, label columns are not needed. A model of texts also reads
+    raw text from stdin (TABLE is -), a text per line, and answers with a line of JSON for each.
     """
     if out is not None:
         check_out(out, overwrite=overwrite)
     learner = load(model_in(model), trust=trust)
-    rows = read(table, text=learner.fitted.schema.categories)
+    rows = _lines() if str(table) == "-" else read(table, text=learner.fitted.schema.categories)
     with about(table):
         predictions = learner.predict(rows)
     found = pl.concat([_kept(rows, keep or [], predictions.columns, str(table)), predictions], how="horizontal")
     if out is None:
-        print(found.write_csv(), end="")
+        print(as_text(found), end="")
         return
     write_table(found, out)
     tell(f"Written: {out}, {plural(found.height, 'row')}, columns {', '.join(found.columns)}")
+
+
+def _lines() -> pl.DataFrame:
+    """The lines of stdin as texts."""
+    return pl.DataFrame({"text": sys.stdin.read().splitlines()}, schema={"text": pl.String})
 
 
 def _kept(rows: pl.DataFrame, keep: list[str], taken: list[str], where: str) -> pl.DataFrame:
