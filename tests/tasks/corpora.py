@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -40,6 +41,7 @@ def columns(file, **places):
     return pl.DataFrame({name: [[line[place] for line in row] for row in rows] for name, place in places.items()})
 
 
+@cache
 def treebank(part):
     """The English Web Treebank."""
     file = corpus("ud_english_ewt", f"en_ewt-ud-{part}.conllu.gz")

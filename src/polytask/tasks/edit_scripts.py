@@ -39,6 +39,11 @@ class Script(NamedTuple):
         """
         return _between(word, lemma)
 
+    @property
+    def grows(self) -> int:
+        """How many letters more the lemma has than the word, if a part of the word stays."""
+        return len(self.prefix) + len(self.suffix) - self.front - self.back
+
     def apply(self, word: str) -> str | None:
         """The lemma; None where the word is too short for what goes.
 

@@ -28,6 +28,7 @@ WIDTH = 4
 """Scripts that are remembered of every word: the label, and up to three others that give the same lemma."""
 
 Pairs = list[tuple[str, str] | None]
+Index = dict[tuple[str, int], list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,9 +186,10 @@ class LemmatisationTarget(Target):
         """Places of all scripts that give this lemma: the one made of the pair first, then the most frequent."""
         small, wanted = lower(word), lower(lemma)
         own = self._places.get(Script.between(word, lemma))
-        behind = (wanted[start:] for start in range(len(wanted) + 1))
-        several = (code for suffix in behind for code in self._by_suffix.get(suffix, ()))
-        whole = self._whole.get(wanted, ())
+        grown = len(wanted) - len(small)
+        behind = ((wanted[start:], grown) for start in range(len(wanted) + 1))
+        several = (code for ending in behind for code in self._by_ending.get(ending, ()))
+        whole = self._whole.get((wanted, 0), ())
         fits = {code for code in (*several, *whole) if _gives(self.scripts[code], small, wanted, lemma)}
         others = sorted(fits - {own})
         return others if own is None else [own, *others]
@@ -197,18 +199,18 @@ class LemmatisationTarget(Target):
         return {script: code for code, script in enumerate(self.scripts)}
 
     @cached_property
-    def _by_suffix(self) -> dict[str, list[int]]:
-        """The scripts that keep a part of the word, by what they put behind it."""
-        return _grouped((script.suffix, code) for code, script in enumerate(self.scripts) if script.front >= 0)
+    def _by_ending(self) -> Index:
+        """The scripts that keep a part of the word, by what they put behind it and how much longer they make it."""
+        return _index(((s.suffix, s.grows), code) for code, s in enumerate(self.scripts) if s.front >= 0)
 
     @cached_property
-    def _whole(self) -> dict[str, list[int]]:
+    def _whole(self) -> Index:
         """The scripts that replace a word, by the lemma in small letters."""
-        return _grouped((lower(script.prefix), code) for code, script in enumerate(self.scripts) if script.front < 0)
+        return _index(((lower(s.prefix), 0), code) for code, s in enumerate(self.scripts) if s.front < 0)
 
 
-def _grouped(items: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    groups: dict[str, list[int]] = {}
+def _index(items: Iterable[tuple[tuple[str, int], int]]) -> Index:
+    groups: Index = {}
     for key, code in items:
         groups.setdefault(key, []).append(code)
     return groups
@@ -221,7 +223,8 @@ def _gives(script: Script, small: str, wanted: str, lemma: str) -> bool:
     kept = len(small) - script.front - script.back
     return (
         kept >= 0
-        and len(script.prefix) + kept + len(script.suffix) == len(wanted)
+        and script.grows == len(wanted) - len(small)
+        and wanted.endswith(script.suffix)
         and wanted.startswith(script.prefix)
         and wanted[len(script.prefix) : len(script.prefix) + kept] == small[script.front : script.front + kept]
         and cased(wanted, script.casing) == lemma

@@ -13,7 +13,7 @@ from polytask.tasks.labels import bad_row, column_of, numbers
 
 Array = NDArray[np.float64]
 
-_ROUNDING = 1e-2
+_ROUNDING = 0.02
 """How far from 1 probabilities may sum up to, as they do when they were written with two digits."""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polytask.batch import Ragged
 from polytask.catalogue import Paper
-from polytask.errors import DataError
+from polytask.errors import ConfigError, DataError
 from polytask.maths import ratios
 from polytask.tasks.cross_entropy import coded_losses
 from polytask.tasks.lists import Lists, arrays, counted, cut, frequencies, joined, lengths, lists_of, positions, ragged
@@ -42,7 +42,7 @@ class SpanLabelling(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.longest is not None and self.longest < 1:
-            raise DataError(f"longest: expected at least 1, found {self.longest}.", where=f"task {self.name!r}")
+            raise ConfigError(f"longest: expected at least 1, found {self.longest}.", where=f"task {self.name!r}")
 
     def metrics(self) -> tuple[Metric, ...]:
         """F1 (default), precision and recall of spans."""
