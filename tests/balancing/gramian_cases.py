@@ -10,6 +10,7 @@ from polytask.balancing.contract import Evidence
 from polytask.balancing.methods import METHODS
 from polytask.balancing.methods.aligned_mtl import AlignedMTL
 from polytask.balancing.methods.cagrad import CAGrad
+from polytask.balancing.methods.config import ConFIG
 from polytask.balancing.methods.dualproj import DualProj
 from polytask.balancing.methods.fairgrad import FairGrad
 from polytask.balancing.methods.gradvac import GradVac
@@ -33,7 +34,7 @@ ALL = [
     UPGrad(),
     DualProj(),
 ]
-MEASURED = [MGDA(), CAGrad(), IMTLG(), NashMTL(), FairGrad(), DualProj()]
+MEASURED = [MGDA(), CAGrad(), IMTLG(), NashMTL(), FairGrad(), DualProj(), UPGrad(), AlignedMTL(), ConFIG(), IMTL()]
 
 everyone = pytest.mark.parametrize("method", ALL, ids=METHODS.name_of)
 

@@ -199,8 +199,21 @@ def test_solved_at_every_scale(method, scale, spread):
     J = random(6, 40) * torch.logspace(0, math.log10(spread), 6, dtype=torch.float64)[:, None] * scale
     w = weigh(method, J)
     evidence = Evidence(torch.ones(6, dtype=torch.float64), J @ J.T)
-    assert method.residual(evidence, {}, w) < 1e-9
+    state = method.init(tuple("abcdef"), evidence.losses)
+    assert method.residual(evidence, state, w) < 1e-9
     assert w.std() > 1e-3 * w.mean().abs()
+    for t in range(6):  # a weight that is 3 % off its part of the update is seen
+        moved = w.clone()
+        moved[t] += 0.03 * (w * J.norm(dim=1)).abs().max() / J[t].norm()
+        assert method.residual(evidence, state, moved) > 1e-4
+
+
+def test_methods_that_solve_nothing_say_nothing():
+    J = random(4, 9)
+    for name in ("pcgrad", "gradvac"):
+        method = METHODS.build(name)
+        evidence = Evidence(torch.ones(4, dtype=torch.float64), J @ J.T)
+        assert math.isnan(method.residual(evidence, {}, weigh(method, J)))
 
 
 @everyone

@@ -51,7 +51,9 @@ def walk_pays(survey: Survey) -> bool:
         unit = layer.unit * (fast if layer.is_conv else 1.0)  # a convolution's own kernels are oneDNN's already
         ordinary += 2 * T * unit + ROW * T * layer.inputs * layer.outputs
         walk += fast * T * layer.unit + _gramian(layer, T, fast)
-    return walk < MARGIN * ordinary or ordinary == 0.0
+    if ordinary == 0.0:  # nothing but heads: a pass of one task runs through its own alone, unless they are stacked
+        return survey.losses.is_vector
+    return walk < MARGIN * ordinary
 
 
 def _gramian(layer: Layer, T: int, fast: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ from torch import Generator, Tensor
 
 from polytask.balancing import preference as wishes
 from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
-from polytask.balancing.gramian_evidence import weights_of
+from polytask.balancing.gramian_evidence import numbers, read, weights_of
 from polytask.balancing.preference import Preference
 from polytask.catalogue import Paper
 from polytask.maths.gramian import Array, Gramian, roots
@@ -70,6 +71,18 @@ class AlignedMTL(Weigher):
             return np.asarray(self._length(sigma) * (left / sigma) @ along)
 
         return weights_of(evidence, solve, zero=0.0, none=0.0), state
+
+    def residual(self, evidence: Evidence, state: State, weights: Tensor) -> float:
+        """The relative error of ``|d|^2 = lambda |p|^2``, p being its part in the span of the gradients."""
+        gramian = read(evidence)
+        if gramian is None or not gramian.alive.any():
+            return math.nan
+        p = wishes.shares(state, len(gramian.alive))[gramian.alive]
+        values, vectors = roots(gramian.cosines, gramian.precision)
+        left, sigma, _ = np.linalg.svd(gramian.norms[:, None] * vectors * np.sqrt(values), full_matrices=False)
+        expected = float((self._length(sigma) * (left.T @ p) ** 2 * self._length(sigma)).sum())
+        s = numbers(weights)[gramian.alive] * gramian.norms
+        return abs(float(s @ gramian.cosines @ s) / expected - 1) if expected > 0 and s.any() else math.nan
 
     def _length(self, sigma: Array) -> float:
         if self.scale == "rmse":

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
 from polytask.balancing.gramian_evidence import weights_of
+from polytask.balancing.methods.imtl_g import spread_of_projections
 from polytask.catalogue import Paper
 from polytask.maths.gramian import Array, Gramian, roots
 
@@ -39,6 +40,10 @@ class ConFIG(Weigher):
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:
         """The least-norm solution by eigenvalues, in float64."""
         return weights_of(evidence, equal_cosines, zero=0.0, none=0.0), state
+
+    def residual(self, evidence: Evidence, state: State, weights: Tensor) -> float:
+        """The spread of the projections on the unit gradients, as in ``imtl_g``."""
+        return spread_of_projections(evidence, weights)
 
 
 def equal_cosines(gramian: Gramian) -> Array:

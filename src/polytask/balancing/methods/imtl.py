@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from polytask.balancing import learned
 from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
 from polytask.balancing.gramian_evidence import numbers, weights_of
-from polytask.balancing.methods.imtl_g import equal_projection, of_sum_one
+from polytask.balancing.methods.imtl_g import equal_projection, of_sum_one, spread_of_projections
 from polytask.catalogue import Paper
 from polytask.maths.gramian import Array, Gramian
 
@@ -54,3 +54,7 @@ class IMTL(Weigher):
 
         weights = weights_of(evidence, solve, zero=0.0, none=0.0)
         return weights, learned.descend(state, scales * evidence.losses - 1, self.lr)
+
+    def residual(self, evidence: Evidence, state: State, weights: Tensor) -> float:
+        """That of ``imtl_g``: scales change no direction."""
+        return spread_of_projections(evidence, weights)

@@ -44,11 +44,16 @@ class IMTLG(Weigher):
 
     def residual(self, evidence: Evidence, state: State, weights: Tensor) -> float:
         """The spread of the projections on the unit gradients over their largest."""
-        gramian = read(evidence)
-        if gramian is None or not gramian.alive.any():
-            return math.nan
-        s = numbers(weights)[gramian.alive] * gramian.norms
-        return float(np.ptp(gramian.cosines @ s / np.abs(s).max())) if s.any() else math.nan
+        return spread_of_projections(evidence, weights)
+
+
+def spread_of_projections(evidence: Evidence, weights: Tensor) -> float:
+    """How far the projections of the update on the unit gradients are apart, over its longest part; NaN if it is 0."""
+    gramian = read(evidence)
+    if gramian is None or not gramian.alive.any():
+        return math.nan
+    s = numbers(weights)[gramian.alive] * gramian.norms
+    return float(np.ptp(gramian.cosines @ s / np.abs(s).max())) if s.any() else math.nan
 
 
 def equal_projection(gramian: Gramian) -> Array:

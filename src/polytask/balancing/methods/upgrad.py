@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,11 @@ from torch import Generator, Tensor
 
 from polytask.balancing import preference as wishes
 from polytask.balancing.contract import Evidence, Law, Need, State, Weigher
-from polytask.balancing.gramian_evidence import weights_of
+from polytask.balancing.gramian_evidence import numbers, read, weights_of
 from polytask.balancing.preference import Preference
 from polytask.catalogue import Paper
-from polytask.maths.cone import dual_projections, simplest_parts
+from polytask.maths.ball import length_of
+from polytask.maths.cone import dual_projections, nnls_residual, simplest_parts
 from polytask.maths.gramian import Array, Gramian, nearest_psd
 
 
@@ -63,3 +65,17 @@ class UPGrad(Weigher):
 
         weights = weights_of(evidence, solve, zero=1 / T, none=1 / T)
         return weights, state
+
+    def residual(self, evidence: Evidence, state: State, weights: Tensor) -> float:
+        """The largest violation of ``l >= 0, u_t . x >= 0``, one of them with equality, over the T projections x; or,
+        if it is larger, the distance of the update from their mean, next to the sum of the lengths of its parts."""
+        gramian = read(evidence)
+        if gramian is None or not gramian.alive.any():
+            return math.nan
+        own = wishes.shares(state, len(gramian.alive))[gramian.alive] * gramian.norms
+        C = nearest_psd(gramian.cosines)
+        parts = dual_projections(C)
+        worst = max(nnls_residual(C, row, part) for row, part in zip(C, parts, strict=True))
+        rest = numbers(weights)[gramian.alive] * gramian.norms - own @ (np.eye(len(own)) + parts)
+        size = own.sum() + (own @ parts).sum()
+        return max(worst, length_of(C, rest, 0.0) / float(size))
