@@ -17,10 +17,7 @@ from polytask.errors import ConfigError, DataError, MissingExtraError, TaskError
 from polytask.tasks import Generation
 from polytask.tasks.generation import BOS, EOS, MARKS, PAD
 
-    *["while", "dogs", "über", "naïve", "東京", "ran", "3.5", "%", "<s>", "</s>", "..."],
-]
-
-WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "über", "naïve", "東京", "ran", "3.5", "<s>", "</s>", "."]
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "über", "naïve", "東京", "3.5", "<s>", "</s>", "."]
 
 
 def texts(seed, n=60):
