@@ -190,8 +190,8 @@ def test_relations_are_found_and_help_a_task_with_few_rows():
 def test_whole_weights_are_repeated_rows():
     weight = np.random.default_rng(5).integers(1, 4, size=40)
     again = np.repeat(np.arange(40), weight)
-    weighted = linear.TaskGaussianProcess().fit(DATA.X, DATA.y, DATA.tasks, sample_weight=weight)
-    repeated = linear.TaskGaussianProcess().fit(DATA.X[again], DATA.y[again], DATA.tasks[again])
+    weighted = linear.TaskGaussianProcess(noise=NOISE).fit(DATA.X, DATA.y, DATA.tasks, sample_weight=weight)
+    repeated = linear.TaskGaussianProcess(noise=NOISE).fit(DATA.X[again], DATA.y[again], DATA.tasks[again])
     assert weighted.log_marginal_likelihood_ == pytest.approx(repeated.log_marginal_likelihood_, abs=1e-3)
     args = NEW, np.repeat(weighted.tasks_, 2)
     for one, other in zip(

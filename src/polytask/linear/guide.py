@@ -87,13 +87,15 @@ GUIDE: dict[str, Advice] = {
     ),
     "clustered_tasks": Advice(
         "Groups of tasks that you do not know, with like weights within a group.",
-        "One group: `MeanRegularized`. Known groups: `GraphTasks`. From a dozen tasks on; fewer hardly show groups.",
+        "One group: `MeanRegularized`. Known groups: `GraphTasks`. Fewer than a dozen tasks hardly show groups. Tune "
+        "`clusters`, below T and below d: with as many as either nothing is shared, it is a ridge per task.",
         "ClusteredTasks(strength=5.0, ridge=0.5, clusters=2)",
         (COEF, ("model.task_groups_", "(T,), the cluster of every task")),
     ),
     "alternating_structure": Advice(
         "A subspace of the features in which tasks are free, and small weights outside it.",
-        "It has the optimum of `ClusteredTasks` with equal arguments; take it for the subspace that it tells.",
+        "It has the optimum of `ClusteredTasks` with equal arguments; take it for the subspace that it tells. Tune "
+        "`dimensions`, below T and below d.",
         "AlternatingStructure(strength=5.0, ridge=0.5, dimensions=2)",
         (COEF, ("model.shared_subspace_", "(dimensions, d), orthonormal")),
     ),
