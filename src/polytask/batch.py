@@ -42,6 +42,32 @@ class Words:
         parts = (self.first, self.pieces, self.owner, self.counts, self.window)
         return Words(*(part.to(device, non_blocking=True) for part in parts))
 
+    @property
+    def row(self) -> Tensor:
+        """``(M,)`` int64: the row that each word belongs to."""
+        return torch.repeat_interleave(torch.arange(len(self.counts), device=self.counts.device), self.counts)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """``(M',)`` int64: the words of some rows ``(n,)``, in the order of these."""
+        return _sorted_by(_places(rows, len(self.counts))[self.row])
+
+    def take(self, rows: Tensor, length: int) -> tuple[Words, Tensor]:
+        """The words of some rows, each once, and which of the windows ``(R',)`` they stand in.
+
+        :param rows: ``(n,)`` positions. :param length: L, tokens of a window.
+        """
+        place = _places(rows, len(self.counts))
+        words, windows = self.of(rows), _sorted_by(place[self.window])
+        word_place, window_place = _places(words, len(self.first)), _places(windows, len(self.window))
+        pieces = _sorted_by(word_place[self.owner])
+
+        def moved(tokens: Tensor) -> Tensor:
+            return window_place[tokens // length] * length + tokens % length
+
+        owner, window = word_place[self.owner[pieces]], place[self.window[windows]]
+        kept = Words(moved(self.first[words]), moved(self.pieces[pieces]), owner, self.counts[rows], window)
+        return kept, windows
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -139,12 +165,16 @@ class Inputs:
         )
 
     def take(self, rows: Tensor) -> Inputs:
-        """Some of the rows, by their positions ``(n,)``."""
+        """Some of the rows, by their positions ``(n,)``, each once."""
+        words, lines = None, rows
+        if self.words is not None and self.values is not None:
+            words, lines = self.words.take(rows, self.values.shape[1])
         return Inputs(
             self.numeric[rows],
             self.categorical[rows],
-            None if self.values is None else self.values[rows],
-            None if self.mask is None else self.mask[rows],
+            None if self.values is None else self.values[lines],
+            None if self.mask is None else self.mask[lines],
+            words,
         )
 
 
@@ -232,9 +262,18 @@ class Targets:
             return self.words, self.word_layout
         return self.values, self.layout
 
-    def take(self, rows: Tensor) -> Targets:
-        """The labels of some of the rows, by their positions ``(n,)``."""
-        return Targets(self.values[rows], self.layout)
+    def take(self, rows: Tensor, words: Words | None = None) -> Targets:
+        """The labels of some of the rows, by their positions ``(n,)``, each once.
+
+        :param words: of all rows; without them there are no labels of words.
+        """
+        return Targets(
+            self.values[rows],
+            self.layout,
+            None if self.words is None or words is None else self.words[words.of(rows)],
+            self.word_layout,
+            {task: ragged[rows] for task, ragged in self.lists.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -256,8 +295,8 @@ class Batch:
         return Batch(self.inputs.to(device), self.targets.to(device), self.source)
 
     def take(self, rows: Tensor) -> Batch:
-        """Some of the rows, by their positions ``(n,)``."""
-        return Batch(self.inputs.take(rows), self.targets.take(rows), self.source)
+        """Some of the rows, by their positions ``(n,)``, each once."""
+        return Batch(self.inputs.take(rows), self.targets.take(rows, self.inputs.words), self.source)
 
 
 @dataclass(frozen=True)
@@ -287,3 +326,16 @@ class TaskLosses:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def _places(chosen: Tensor, size: int) -> Tensor:
+    """``(size,)`` int64: where each of ``size`` things is among the chosen; -1 where it is not."""
+    places = torch.full((size,), -1, dtype=torch.int64, device=chosen.device)
+    places[chosen] = torch.arange(len(chosen), device=chosen.device)
+    return places
+
+
+def _sorted_by(places: Tensor) -> Tensor:
+    """The things that have a place, in the order of their places; things of one place stay in theirs."""
+    kept = (places >= 0).nonzero().squeeze(1)
+    return kept[places[kept].argsort(stable=True)]

@@ -164,7 +164,7 @@ class Stepper:
 
     def _mask(self, batch: Batch) -> Tensor:
         """``(N, T)`` bool: which rows carry a label of which task."""
-        return torch.stack([labelled(batch.targets[task]) for task in self.model.tasks], 1)
+        return torch.stack([_carriers(batch, task) for task in self.model.tasks], 1)
 
     def _again(
         self, part: Batch, whole: TaskLosses, totals: Tensor | None, skip: tuple[str, ...]
@@ -259,3 +259,14 @@ class Stepper:
         names = tuple(name for name, here in zip(whole.tasks, present.tolist(), strict=True) if here)
         sums = whole.sums[:, present].float()
         return StepResult(TaskLosses(names, sums[0] / sums[1], sums[1]), sums[2] / sums[3])
+
+
+def _carriers(batch: Batch, task: str) -> Tensor:
+    """``(N,)`` bool: rows that carry a label of a task, be it of one of their words."""
+    targets, words = batch.targets, batch.inputs.words
+    if task in targets.lists:
+        return labelled(targets.lists[task])
+    known = labelled(targets[task])
+    if words is None or task not in targets.word_layout:
+        return known
+    return torch.zeros(len(batch), device=known.device).index_add(0, words.row, known.float()) > 0
