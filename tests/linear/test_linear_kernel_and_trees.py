@@ -140,3 +140,29 @@ def test_missing_labels_take_no_part_in_trees():
 def test_bad_tree_arguments(arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))}: expected"):
         linear.TaskTrees(**arguments).fit(DATA.X, DATA.y, DATA.tasks)
+
+
+def test_features_with_few_and_many_values_are_gradient_boosting():
+    rng = np.random.default_rng(12)
+    X = np.column_stack([rng.integers(0, size, 200) for size in (30, 2, 1, 5, 40, 2)]).astype(float)
+    y = np.sin(X[:, 0] / 5) + X[:, 1] * X[:, 4] / 20 - 0.3 * X[:, 3] + 0.2 * rng.normal(size=200)
+    ours = linear.TaskTrees(30, 0.2, depth=3, least_rows=5, pooling=0.0).fit(X, y)
+    theirs = GradientBoostingRegressor(
+        n_estimators=30, learning_rate=0.2, max_depth=3, min_samples_leaf=5, random_state=0
+    )
+    np.testing.assert_allclose(ours.predict(X), theirs.fit(X, y).predict(X), atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_columns_are_stacked_rows_to_kernels(kernel):
+    Y = np.column_stack([DATA.y, DATA.X[:, 0] - DATA.y, DATA.X[:, 1]])
+    tasks = np.repeat([0, 1, 2], len(DATA.y))
+    X = np.tile(DATA.X, (3, 1))
+    columns = linear.KernelTasks(0.5, kernel).fit(DATA.X, Y).predict(DATA.X)
+    stacked = linear.KernelTasks(0.5, kernel).fit(X, Y.T.ravel(), tasks).predict(X, tasks)
+    np.testing.assert_allclose(columns.T.ravel(), stacked, atol=1e-10)
+    machine = linear.KernelTasksClassifier(1.0, kernel)
+    labels = np.median(Y, axis=0) < Y
+    columns = machine.fit(DATA.X, labels.astype(int)).decision_function(DATA.X)
+    stacked = machine.fit(X, labels.T.ravel().astype(int), tasks).decision_function(X, tasks)
+    np.testing.assert_allclose(columns.T.ravel(), stacked, atol=1e-8)
