@@ -11,8 +11,11 @@ import torch
 from text_targets import Counting, Guessing
 
 from polytask.batch import Ragged
+from polytask.data.batches import Batches
+from polytask.data.sampling.proportional import Proportional
 from polytask.data.table import Table
 from polytask.data.text.schema import TextSchema
+from polytask.data.token_batches import TokenBatches
 from polytask.errors import DataError, RunError
 from polytask.tasks.task import Target
 from polytask.tokens.words import WordTokenizer
@@ -177,6 +180,20 @@ def test_hidden_words_are_hidden_and_only_they_are_labelled() -> None:
     assert isinstance(a, Ragged)
     assert isinstance(b, Ragged)
     assert not torch.equal(a.values.isnan(), b.values.isnan())
+
+
+def test_every_epoch_hides_other_words_and_always_the_same_ones() -> None:
+    frame = pl.DataFrame({"words": [["cat"] * 60] * 6})
+    schema = TextSchema.fit(frame, WordTokenizer(min_count=1))
+    table = Table.encode({"a": frame}, schema, [Guessing("lm", columns=("words",)).fit(frame)])
+    for batches in (
+        Batches(table, Proportional(), 6, seed=3, epochs=2),
+        TokenBatches(table, Proportional(), 1000, seed=3, epochs=2),
+    ):
+        first, again, later = (next(batches.epoch(epoch)).targets["lm"] for epoch in (0, 0, 1))
+        torch.testing.assert_close(first, again, equal_nan=True)
+        assert 0 < int((~later.isnan()).sum()) < 120
+        assert sorted(first.isnan().tolist()) != sorted(later.isnan().tolist())
 
 
 def test_nothing_is_hidden_from_other_tasks_where_nothing_is_learned() -> None:

@@ -132,6 +132,22 @@ def test_codes_are_those_of_transformers_for_words_that_are_split(kind: str, pai
         at += len(words[row])
 
 
+@pytest.mark.parametrize("stage", ["bytes", "split bytes", "metaspace"])
+def test_every_word_begins_with_the_blank_before_it(stage: str, tmp_path: Path) -> None:
+    pre = tokenizers.pre_tokenizers
+    folder, tokenizer = saved(tmp_path, "bytes"), trained("bytes")
+    if stage == "split bytes":  # as in newer models: the text is cut by a pattern first
+        pattern = tokenizers.Regex(r"'t| ?\w+| ?[^\s\w]+|\s+")
+        tokenizer.pre_tokenizer = pre.Sequence([pre.Split(pattern, "isolated"), pre.ByteLevel(False, use_regex=False)])
+    elif stage == "metaspace":
+        tokenizer = trained("unigram")
+        tokenizer.pre_tokenizer = pre.Metaspace(prepend_scheme="never")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    words = ["The", "cat", "doesn't", "lounge", "naïve"]
+    codes = HFTokenizer(str(folder)).fit().encode([words]).codes.tolist()
+    assert codes == tokenizer.encode(" " + " ".join(words), add_special_tokens=False).ids
+
+
 def test_texts_cannot_smuggle_special_tokens_in(tmp_path: Path) -> None:
     vocabulary = HFTokenizer(str(saved(tmp_path))).fit()
     assert vocabulary.marks.after.tolist()[0] not in vocabulary.encode([["[SEP]", "a[SEP]b"]]).codes.tolist()

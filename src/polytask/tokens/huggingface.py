@@ -70,6 +70,7 @@ class HFVocabulary(Vocabulary):
     :param backbone: ``config.json`` of the model.
     :param pad, unknown, mask: codes.
     :param window: most tokens of a window.
+    :param prefix: what is put before every word: a blank, where the tokenizer tells the beginning of a word by it.
     """
 
     tokenizer: str
@@ -78,6 +79,7 @@ class HFVocabulary(Vocabulary):
     unknown: int
     mask: int
     window: int
+    prefix: str = ""
 
     kind: ClassVar[str] = "hf"
 
@@ -97,7 +99,8 @@ class HFVocabulary(Vocabulary):
 
     def pieces(self, forms: Sequence[str]) -> tuple[Codes, Ints]:
         """The pieces of every word, ``(P,)``; the library codes words in parallel."""
-        words = [form.encode("utf-8", "replace").decode() for form in forms]  # half a surrogate pair is no text
+        # Half a surrogate pair is no text, and an empty word is none with a blank before it either.
+        words = [self.prefix + form.encode("utf-8", "replace").decode() if form else "" for form in forms]
         encodings = self._loaded.encode_batch_fast(
             [[word] for word in words], is_pretokenized=True, add_special_tokens=False
         )
@@ -119,6 +122,7 @@ class HFVocabulary(Vocabulary):
             "unknown": self.unknown,
             "mask": self.mask,
             "window": self.window,
+            "prefix": self.prefix,
         }
 
     @classmethod
@@ -131,6 +135,7 @@ class HFVocabulary(Vocabulary):
             int(mapping["unknown"]),
             int(mapping["mask"]),
             int(mapping["window"]),
+            str(mapping["prefix"]),
         )
 
     @cached_property
@@ -176,13 +181,15 @@ def _vocabulary(found: Pretrained, window: int) -> HFVocabulary:
     backbone = dict(found.config)
     if code.get("sep_token") is not None:  # encoders that tell the texts of a pair apart look for it
         backbone["sep_token_id"] = code["sep_token"]
+    learned = json.loads(loaded.to_str()) | {"truncation": None, "padding": None}
     vocabulary = HFVocabulary(
-        json.dumps(_words_alone(json.loads(loaded.to_str()))),
+        json.dumps(learned),
         json.dumps(backbone),
         pad,
         unknown,
         unknown if mask is None else mask,
         window,
+        _prefix(learned),
     )
     if vocabulary.capacity < 1:
         raise ConfigError(
@@ -193,13 +200,13 @@ def _vocabulary(found: Pretrained, window: int) -> HFVocabulary:
     return vocabulary
 
 
-def _words_alone(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """The tokenizer as it must be for words that come one by one: a byte-level one puts a blank before each."""
+def _prefix(tokenizer: Mapping[str, Any]) -> str:
+    """A blank for tokenizers that would else take every word for the rest of the one before it."""
     stage = tokenizer.get("pre_tokenizer") or {}
     for part in stage.get("pretokenizers", [stage]):
-        if part.get("type") == "ByteLevel":
-            part["add_prefix_space"] = True
-    return tokenizer | {"truncation": None, "padding": None}
+        if part.get("type") == "ByteLevel" or (part.get("type"), part.get("prepend_scheme")) == ("Metaspace", "never"):
+            return " "
+    return ""
 
 
 def _around(encoding: tokenizers.Encoding) -> tuple[Codes, Codes]:

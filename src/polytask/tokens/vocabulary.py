@@ -11,6 +11,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 from typing import Any, ClassVar
@@ -73,7 +74,7 @@ class Vocabulary(ABC):
         """Pieces that fit into a window beside the special tokens; 0 for no limit."""
         return self.spec.window - self.marks.width if self.spec.window else 0
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the vocabulary."""
         return sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()

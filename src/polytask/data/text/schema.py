@@ -175,4 +175,5 @@ def _sentences(sources: Mapping[str, Frame], columns: tuple[str, ...]) -> Iterat
                 where=f"source {name!r}" if name else "text",
                 do=did_you_mean(columns[0], there),
             )
-        yield wordlists(sample(frame.select(own)), own).flat.to_list()
+        for _, piece in pieces(sample(frame.select(own)), own):
+            yield wordlists(piece, own).flat.to_list()
