@@ -86,6 +86,11 @@ def test_the_reference_loss_is_that_of_guessing_heads_and_relations():
     assert TARGET.reference_loss(kept(TARGET, TRAIN)) == pytest.approx(entropy + heads)
 
 
+def test_sentences_with_heads_or_relations_only_have_no_label():
+    data = frame([[0], None, [0, 1]], [["root"], ["root"], None])
+    assert DependencyParsing("syntax").fit(pl.concat([TRAIN, data])).bias().exp()[5] == pytest.approx(3 / 9)
+
+
 def test_missing_words_and_sentences():
     true = frame([[2, 0, None], None, []], [["nsubj", "root", None], None, []])
     encoded = kept(TARGET, true)
@@ -107,7 +112,7 @@ def test_missing_words_and_sentences():
         ([[0, 2]], [["root", "a"]], r"found 2"),
         ([[-1]], [["root"]], r"found -1"),
         ([[0, 1]], [["root"]], r"row 1: expected lists of equal length, found 2 of 'head' and 1 of 'deprel'"),
-        ([[0], None], [["root"], ["root"]], r"row 2: only one of 'head' and 'deprel' is missing"),
+        ([None, [0, 1]], [["root"], ["root"]], r"row 2: expected lists of equal length"),
     ],
 )
 def test_heads_that_form_no_tree(heads, relations, message):

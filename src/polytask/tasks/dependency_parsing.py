@@ -25,10 +25,9 @@ from polytask.tasks.lists import (
     cut,
     frequencies,
     joined,
-    lists_of,
     of_rows,
+    paired,
     positions,
-    same_lengths,
     texts,
 )
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
@@ -193,9 +192,8 @@ def _read(labels: pl.DataFrame, task: DependencyParsing) -> tuple[Lists, Lists]:
     :raises DataError: lists of different lengths, heads outside the sentence, cycles; with the row.
     """
     first, second = task.columns
-    heads = lists_of(labels, first, task.name, "one head per word")
-    relations = lists_of(labels, second, task.name, "one relation per word")
-    same_lengths(heads, relations, task.name, (first, second))
+    expected = ("one head per word", "one relation per word")
+    heads, relations = paired(labels, (first, second), task.name, expected)
     _check_trees(heads, task)
     return heads, relations
 

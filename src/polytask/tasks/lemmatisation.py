@@ -21,7 +21,7 @@ from polytask.maths import ratios
 from polytask.tasks.cross_entropy import coded_losses
 from polytask.tasks.distilling import soft_multiclass
 from polytask.tasks.edit_scripts import Script, cased, lower
-from polytask.tasks.lists import arrays, counted, cut, joined, lists_of, of_rows, same_lengths, texts
+from polytask.tasks.lists import arrays, counted, cut, joined, of_rows, paired, texts
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
 
 WIDTH = 4
@@ -233,13 +233,11 @@ def _gives(script: Script, small: str, wanted: str, lemma: str) -> bool:
 
 def _pairs(labels: pl.DataFrame, task: Lemmatisation) -> Pairs:
     """Word and lemma of every word of the labelled rows; None where the lemma is missing."""
-    column, words_column = task.columns[0], task.reads[0]
-    known = labels.filter(pl.col(column).is_not_null()) if column in labels.columns else labels
-    lemmas = lists_of(known, column, task.name, "one lemma per word")
-    words = lists_of(known, words_column, task.name, "its words")
-    same_lengths(words, lemmas, task.name, (words_column, column))
-    forms = texts(words, task.name, words_column).to_list()
-    wanted = texts(lemmas, task.name, column).to_list()
+    columns = (task.reads[0], task.columns[0])
+    words, lemmas = paired(labels, columns, task.name, ("its words", "one lemma per word"))
+    forms, wanted = (
+        texts(part, task.name, name).to_list() for part, name in zip((words, lemmas), columns, strict=True)
+    )
     return [
         (word, lemma) if word and lemma and (lemma != "_" or word == "_") else None
         for word, lemma in zip(forms, wanted, strict=True)

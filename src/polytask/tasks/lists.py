@@ -69,14 +69,16 @@ def texts(lists: Lists, task: str, column: str) -> pl.Series:
     raise DataError(f"expected lists of text, found lists of {dtype}.", where=f"task {task!r}, column {column!r}")
 
 
-def same_lengths(one: Lists, other: Lists, task: str, columns: tuple[str, str]) -> None:
-    """Refuse two columns of one task that do not fit together.
+def paired(frame: pl.DataFrame, columns: tuple[str, str], task: str, expected: tuple[str, str]) -> tuple[Lists, Lists]:
+    """Two list columns that belong together; a row is labelled where it has both.
 
     :raises DataError: the first row whose lists differ in length.
     """
-    if not np.array_equal(one.rows, other.rows):
-        row = int(np.setxor1d(one.rows, other.rows)[0]) + 1
-        raise DataError(f"only one of {columns[0]!r} and {columns[1]!r} is missing.", where=f"task {task!r}, row {row}")
+    for column in columns:
+        column_of(frame, column, task)
+    both = pl.all_horizontal(pl.col(*columns).is_not_null())
+    known = frame.select(pl.when(both).then(pl.col(column)).alias(column) for column in columns)
+    one, other = (lists_of(known, column, task, words) for column, words in zip(columns, expected, strict=True))
     wrong = np.flatnonzero(one.counts != other.counts)
     if len(wrong):
         i = int(wrong[0])
@@ -85,6 +87,7 @@ def same_lengths(one: Lists, other: Lists, task: str, columns: tuple[str, str]) 
             f"{columns[1]!r}.",
             where=f"task {task!r}, row {int(one.rows[i]) + 1}",
         )
+    return one, other
 
 
 def frequencies(values: pl.Series, task: str, column: str, *, at_least: int = 2) -> tuple[tuple[str, ...], Array]:
