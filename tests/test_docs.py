@@ -22,7 +22,7 @@ from polytask.app.config import SECTIONS
 from polytask.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README", "docs/balancing", "docs/data", "docs/training", "docs/artefact")
+PAGES = ("README", "docs/balancing", "docs/data", "docs/text-tasks", "docs/training", "docs/artefact")
 """Pages with Python that runs; those of CONTRIBUTING have a test file of their own."""
 DOCUMENTS = [str(path.relative_to(ROOT).with_suffix("")) for path in sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "hello")
