@@ -22,16 +22,30 @@ from polytask.app.config import SECTIONS
 from polytask.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README", "docs/balancing", "docs/data", "docs/text-tasks", "docs/training", "docs/artefact")
+PAGES = (
+    "README",
+    "docs/balancing",
+    "docs/engine",
+    "docs/data",
+    "docs/text-data",
+    "docs/text-tasks",
+    "docs/training",
+    "docs/artefact",
+)
 """Pages with Python that runs; those of CONTRIBUTING have a test file of their own."""
 DOCUMENTS = [str(path.relative_to(ROOT).with_suffix("")) for path in sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "hello")
 SHORT = {
     "related_tasks": "--schemes single_mtan hard single aitm --cosines 0 1 --seeds 2 --test 50 --epochs 1",
     "toy_landscape": "--methods equal upgrad --steps 20",
+    "gradnorm_toy": "--steps 3 --seeds 1",
 }
 """Arguments that make an example short."""
-SAYS = {"related_tasks": "| `single_mtan`    | 1.0 |", "toy_landscape": "upgrad       from"}
+SAYS = {
+    "related_tasks": "| `single_mtan`    | 1.0 |",
+    "toy_landscape": "upgrad       from",
+    "gradnorm_toy": "gradnorm  seed 0",
+}
 """What an example prints; others print scores by metric."""
 
 
