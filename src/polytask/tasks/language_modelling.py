@@ -17,7 +17,7 @@ from polytask.catalogue import Paper
 from polytask.errors import ConfigError, TaskError
 from polytask.maths import ratios
 from polytask.tasks.cross_entropy import coded_losses
-from polytask.tasks.lists import arrays, counted, cut, joined, lists_of, of_rows, positions, texts
+from polytask.tasks.lists import arrays, cut, joined, lists_of, of_rows, positions, texts
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
 
 
@@ -118,17 +118,12 @@ class LanguageModellingTarget(Target):
     def encode(self, labels: pl.DataFrame) -> Tensor:
         """Places of the words in the vocabulary, NaN where they are not in it: ``(M, 1)``.
 
-        Which of them are hidden, and so asked for, is drawn anew for every batch.
+        Which of them are hidden, and so asked for, is drawn anew for every batch. Words outside of the vocabulary are
+        never asked for, so that they are no errors either: no label is unseen.
         """
         lists = lists_of(labels, self.task.columns[0], self.task.name, "its words")
         values = texts(lists, self.task.name, self.task.columns[0])
         return torch.from_numpy(positions(values, self.words, float("nan")).copy())[:, None]
-
-    def unseen(self, labels: pl.DataFrame) -> dict[str, int]:
-        """Words outside of the vocabulary."""
-        lists = lists_of(labels, self.task.columns[0], self.task.name, "its words")
-        values = texts(lists, self.task.name, self.task.columns[0])
-        return counted(values.filter(~values.is_in(list(self.words))))
 
     def truth(self, encoded: Ragged) -> Array:
         """Of every row the places of its hidden words ``(words,)``, NaN for the others."""
