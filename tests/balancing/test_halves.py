@@ -135,6 +135,13 @@ def test_a_task_with_one_label_has_no_second_half_and_one_batch_must_do(rows):
     assert tiny.asked == []  # halves of two rows and one: nobody is asked
 
 
+def test_a_half_without_any_task_is_no_half():
+    problem = Regression()
+    problem.labelled[:] = False
+    problem.labelled[7] = True
+    assert look_twice(problem.forward, 40, 1.0, torch.Generator(), names=NAMES, ranks=None) is None
+
+
 def test_all_processes_go_without_halves_when_one_must():
     lonely = Ranks(2, lambda tensor: tensor * 0.5 if tensor.ndim == 0 else tensor)  # the other process said no
     problem = Regression()

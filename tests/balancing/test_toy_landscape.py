@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from polytask.balancing import weigh
+
 SPEC = importlib.util.spec_from_file_location(
     "toy_landscape", Path(__file__).parents[2] / "examples" / "toy_landscape.py"
 )
@@ -56,7 +58,30 @@ def test_after_a_hundred_thousand_steps_they_end_where_the_reference_says(name, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pcgrad", "imtl_g"])
-def test_after_a_hundred_thousand_steps_they_end_on_the_pareto_set(name):
-    """Where on the set is not asserted: -3.18 and -2.30 here, -2.33 and -2.38 in the reference; not explained."""
-    assert near_the_set(toy.descend(name, toy.STARTS[0], 100_000)[-1])
+@pytest.mark.parametrize(("name", "at"), [("pcgrad", -6.447), ("imtl_g", -6.649)])
+def test_from_below_the_valleys_they_end_where_the_reference_says(name, at):
+    end = toy.descend(name, toy.STARTS[1], 100_000)[-1]
+    assert near_the_set(end)
+    assert abs(end[0] - at) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "low", "high"), [("pcgrad", -3.4, -2.1), ("imtl_g", -2.55, -2.1)])
+def test_across_a_valley_the_end_hangs_on_rounding(name, low, high):
+    """From (-8.5, 7.5) the way crosses the floor of a valley, where the slope is 1e5 and changes sign: starts that are
+    1e-12 apart end up to 0.9 apart on the Pareto set (0.2 for IMTL-G). The reference's -2.33 and -2.38 lie among the
+    ends of nine such starts, -3.23 to -2.26 and -2.42 to -2.20."""
+    end = toy.descend(name, toy.STARTS[0], 100_000)[-1]
+    assert near_the_set(end)
+    assert low < end[0] < high
+
+
+@pytest.mark.parametrize("start", toy.STARTS)
+def test_pcgrad_and_torchjd_agree_on_the_way(start):
+    aggregation = pytest.importorskip("torchjd.aggregation")
+    theirs = aggregation.PCGrad()
+    for point in toy.descend("pcgrad", start, 200, lr=5e-2, every=10):
+        x = torch.tensor(point, dtype=torch.float64, requires_grad=True)
+        J = torch.stack([torch.autograd.grad(value, x, retain_graph=True)[0] for value in toy.losses(x)])
+        ours = weigh("pcgrad", jacobian=J) @ J
+        torch.testing.assert_close(ours, theirs(J), rtol=1e-9, atol=1e-9 * float(J.norm()))

@@ -10,8 +10,9 @@ from torch import Generator, Tensor
 
 from polytask.balancing import losses as door
 from polytask.balancing.engine.engine import Ranks
-from polytask.balancing.losses import Given
+from polytask.balancing.losses import Given, Losses
 from polytask.balancing.part import FEWEST, Forward, draw_rows
+from polytask.batch import TaskLosses
 
 
 def draw_halves(labelled: Tensor | int, share: float, rng: Generator) -> tuple[Tensor, Tensor]:
@@ -50,11 +51,18 @@ def look_twice(
     found = []
     for rows in halves:
         answer = forward(rows)
-        given = door.read(answer[0] if isinstance(answer, tuple) else answer)
-        if given.names != names:
+        losses = answer[0] if isinstance(answer, tuple) else answer
+        if _present(losses) != names:
             return None
-        found.append(given.values())
+        found.append(door.read(losses).values())
     return Given((*(f"{name}/1" for name in names), *(f"{name}/2" for name in names)), (torch.cat(found),))
+
+
+def _present(losses: Losses) -> tuple[str, ...]:
+    """The tasks that are there, which may be none."""
+    if isinstance(losses, TaskLosses):
+        return losses.names
+    return tuple(name for name, loss in losses.items() if loss is not None)
 
 
 def products(gramian: Tensor, tasks: int) -> tuple[Tensor, Tensor | None]:
