@@ -79,6 +79,14 @@ def test_what_are_no_probabilities(row, message):
         MOOD.encode(table([ROWS[0], row]))
 
 
+def test_several_columns_of_classes_are_no_probabilities():
+    words = pl.DataFrame({"a": ["red", "blue"], "b": ["up", "down"]})
+    with pytest.raises(
+        DataError, match=r"column 'a', row 1: expected a probability from 0 to 1, found 'red'(.|\n)*one column"
+    ):
+        Multiclass("y", columns=("a", "b")).fit(words)
+
+
 def test_soft_labels_that_teach_nothing():
     for rows, message in (
         ([ROWS[2]] * 2, "every label is missing"),

@@ -21,8 +21,6 @@ Bools = NDArray[np.bool_]
 
 PREFIXES = "OBIES"
 OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)
-USED = {"BIO": "OBI", "IOB2": "OBI", "IOB1": "OBI", "BIOES": "OBIES"}
-"""The prefixes of each scheme."""
 
 
 class Spans(NamedTuple):

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from polytask.errors import DataError, TaskError
-from polytask.tasks.labels import bad_row, column_of, numbers
+from polytask.tasks.labels import bad_row, column_of
 
 Array = NDArray[np.float64]
 
@@ -23,11 +23,13 @@ def one_probability(frame: pl.DataFrame, column: str, task: str) -> Array:
     :raises DataError: a number outside of 0 to 1, with its row.
     """
     series = column_of(frame, column, task)
-    values = numbers(series, task)
-    outside = pl.Series(series.name, (values < 0) | (values > 1))
-    if outside.any():
-        raise bad_row(series, outside, "a probability from 0 to 1", task)
-    return values
+    values = series.cast(pl.Float64, strict=False).fill_nan(None)
+    wrong = (values.is_null() & series.is_not_null()) | ~values.is_between(0, 1).fill_null(True)
+    if series.dtype.is_float():
+        wrong &= series.is_not_nan()
+    if wrong.any():
+        raise bad_row(series, wrong, "a probability from 0 to 1", task, "Labels without probabilities: one column.")
+    return values.fill_null(float("nan")).to_numpy()
 
 
 def probabilities(frame: pl.DataFrame, columns: Sequence[str], task: str) -> Array:
