@@ -206,3 +206,17 @@ def test_methods_of_independent_samples_are_given_two_halves(sparse, balancer, e
     with pytest.raises(Killed):
         sparse.train(**settings, run=tmp_path, listeners=[kill])
     assert equal_weights(whole.model, sparse.train(**settings, run=tmp_path).model)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_halves_that_lack_tasks_are_done_without(sparse, accumulate):
+    batches = [sparse.table.batch(torch.arange(i, i + 30)) for i in (0, 30)[:accumulate]]
+    for batch in batches:
+        batch.targets["up"][1:] = math.nan
+        batch.targets["yes"][:] = math.nan
+        batch.targets["down"][2:] = math.nan
+        batch.targets["down"][0] = batch.targets["up"][0] = 1.0
+    stepper = build(sparse, "modo", accumulate=accumulate)
+    result = stepper(batches, 0)
+    assert result.losses.names == ("up", "down")
+    assert bool(result.weights.isfinite().all())

@@ -86,6 +86,18 @@ def test_each_process_weighs_by_a_part_of_its_rows(make_world, tmp_path):
     assert any(not torch.allclose(first[key], one[key], rtol=1e-3) for key in one)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("balancer", ["modo", "dtp"])
+def test_what_balancers_are_shown_is_the_same_on_all_processes(make_world, tmp_path, balancer):
+    """Halves of sparse batches often lack a task, on one process or on both; nobody waits for the other."""
+    frame = make_world(rows=203, missing=0.6, seed=3).frame.with_columns(pl.col("x5").fill_null(0))
+    table = tmp_path / "train.parquet"
+    frame.write_parquet(table)
+    first, second = map(load_file, run_ranks(table, tmp_path, balancer))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert all(values.isfinite().all() for values in first.values())
+
+
 def test_a_value_with_the_gradient_of_another_number():
     graded = torch.tensor([1.0, 2.0], requires_grad=True)
     seen = with_value(graded * 3, torch.tensor([1e30, -5.0]))

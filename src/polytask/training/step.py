@@ -173,7 +173,7 @@ class Stepper:
         with quiet(self.model), self.fabric.autocast():
             outputs = self.model(part.inputs)
         losses, _ = self._losses(outputs, part, None, skip)
-        if totals is not None:  # accumulated: the gradient of the batch is its share of the whole step's
+        if totals is not None and losses.names == whole.names:  # accumulated: the batch has its share of the step
             share = whole.counts / totals.index_select(0, self.tally.index(whole.names))
             losses = TaskLosses(losses.names, losses.values * share, losses.counts)
         features = self._features(outputs)
