@@ -149,6 +149,18 @@ def test_the_treebank():
     found = scores(target, dev.select("head", "deprel"), dev.select("head", "deprel"))
     assert found["uas"] == 1
     assert found["las"] > 0.999
+    rng = np.random.default_rng(0)
+    trees = [[str(h) if rng.random() < 0.7 else "0" for h in row] for row in dev["head"]]
+    guesses = [[r if rng.random() < 0.7 else "nmod:poss" for r in row] for row in dev["deprel"]]
+    flat = [
+        (int(h) == g, r.split(":")[0] == w.split(":")[0])
+        for gold, wanted, own, said in zip(dev["head"], dev["deprel"], trees, guesses, strict=True)
+        for h, g, r, w in zip(own, gold, said, wanted, strict=True)
+    ]
+    predicted = pl.DataFrame({"head": trees, "deprel": guesses}).with_columns(pl.col("head").cast(pl.List(pl.Int64)))
+    found = scores(target, predicted, dev.select("head", "deprel"))
+    assert found["uas"] == pytest.approx(np.mean([head for head, _ in flat]))
+    assert found["las"] == pytest.approx(np.mean([head and relation for head, relation in flat]))
     # the head of every word is the one before it: how often that is right, counted by hand
     chain = dev.select(pl.col("head").list.eval(pl.int_range(0, pl.len())), "deprel")
     hits = sum(h == i for row in dev["head"] for i, h in enumerate(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -111,3 +112,16 @@ def coded_losses(logits: Tensor, codes: Tensor) -> Tensor:
     """
     cut = logits.masked_fill((codes < 0)[..., None], 0.0)
     return multiclass_losses(cut, codes.clamp(min=0), "cross_entropy", 0.0, 0.0)
+
+
+def constant_loss(logits: Tensor, codes: Tensor) -> float:
+    """The mean of :func:`coded_losses` over known codes ``(M,)`` under one vector of logits ``(C,)``; NaN without any.
+
+    It takes memory for M + C numbers, not for M times C: vocabularies are large.
+    """
+    known = codes[~codes.isnan()]
+    if not len(known):
+        return float("nan")
+    losses = -log_softmax(logits.double(), -1)
+    own = torch.where(known < 0, math.log(len(losses)), losses[known.clamp(min=0).long()])
+    return float(own.mean())

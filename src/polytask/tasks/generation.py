@@ -18,7 +18,7 @@ from polytask.batch import Ragged
 from polytask.errors import ConfigError, DataError, MissingExtraError, TaskError
 from polytask.maths.chrf import chrf, chrf_statistics
 from polytask.maths.jackknife import jackknife_rows
-from polytask.tasks.cross_entropy import coded_losses
+from polytask.tasks.cross_entropy import coded_losses, constant_loss
 from polytask.tasks.labels import column_of
 from polytask.tasks.lists import arrays, cut, per_row, ragged
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
@@ -148,6 +148,11 @@ class GenerationTarget(Target):
     def bias(self) -> Tensor:
         """The log frequencies of the tokens."""
         return torch.tensor(self.start, dtype=torch.float32)
+
+    def reference_loss(self, encoded: Any) -> float:
+        """Mean cross-entropy of the tokens under their frequencies."""
+        values = encoded.values if isinstance(encoded, Ragged) else encoded
+        return constant_loss(self.bias(), values[:, 0])
 
     def answer(self, outputs: Ragged) -> dict[str, Array]:
         """``texts``: the text of every row."""

@@ -16,7 +16,7 @@ from polytask.batch import Ragged
 from polytask.catalogue import Paper
 from polytask.errors import ConfigError, TaskError
 from polytask.maths import ratios
-from polytask.tasks.cross_entropy import coded_losses
+from polytask.tasks.cross_entropy import coded_losses, constant_loss
 from polytask.tasks.lists import arrays, cut, joined, lists_of, of_rows, positions, texts
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
 
@@ -137,6 +137,11 @@ class LanguageModellingTarget(Target):
     def reduce(self, outputs: Tensor) -> Tensor:
         """The most probable word alone, ``(M, 1)``: all logits of a corpus would fill the memory."""
         return outputs.argmax(-1, keepdim=True).to(outputs.dtype)
+
+    def reference_loss(self, encoded: Any) -> float:
+        """Mean cross-entropy of the words under their frequencies."""
+        values = encoded.values if isinstance(encoded, Ragged) else encoded
+        return constant_loss(self.bias(), values[:, 0])
 
     def answer(self, outputs: Ragged) -> dict[str, Array]:
         """``words``: of every row the places of the most probable words, ``(words,)``.

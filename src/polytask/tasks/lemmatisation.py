@@ -18,7 +18,7 @@ from polytask.batch import Ragged
 from polytask.catalogue import Paper
 from polytask.errors import ConfigError, TaskError
 from polytask.maths import ratios
-from polytask.tasks.cross_entropy import coded_losses
+from polytask.tasks.cross_entropy import coded_losses, constant_loss
 from polytask.tasks.distilling import soft_multiclass
 from polytask.tasks.edit_scripts import Script, cased, lower
 from polytask.tasks.lists import arrays, counted, cut, joined, of_rows, paired, texts
@@ -152,6 +152,11 @@ class LemmatisationTarget(Target):
     def bias(self) -> Tensor:
         """The log frequencies of the scripts."""
         return torch.tensor(self.start, dtype=torch.float32)
+
+    def reference_loss(self, encoded: Any) -> float:
+        """Mean cross-entropy of the scripts under their frequencies."""
+        values = encoded.values if isinstance(encoded, Ragged) else encoded
+        return constant_loss(self.bias(), values[:, 0])
 
     def answer(self, outputs: Ragged) -> dict[str, Array]:
         """``scripts``: of every row the places of the most probable scripts of its words, ``(words,)``."""
