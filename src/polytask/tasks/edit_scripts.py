@@ -9,7 +9,9 @@ Straka. UDPipe 2.0 prototype at CoNLL 2018 UD shared task. CoNLL 2018.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 
@@ -57,6 +59,67 @@ class Script(NamedTuple):
             return None
         lemma = self.prefix + small[self.front : len(small) - self.back] + self.suffix
         return cased(lemma, self.casing) if lemma else None
+
+
+Index = dict[tuple[str, int], list[int]]
+
+
+@dataclass(frozen=True)
+class KnownScripts:
+    """Scripts by what they do, to find those that make a lemma of a word.
+
+    :param scripts: the most frequent first.
+    """
+
+    scripts: tuple[Script, ...]
+
+    def giving(self, word: str, lemma: str) -> list[int]:
+        """Places of all scripts that give this lemma: the one made of the pair first, then the most frequent."""
+        small, wanted = lower(word), lower(lemma)
+        own = self._places.get(Script.between(word, lemma))
+        grown = len(wanted) - len(small)
+        behind = ((wanted[start:], grown) for start in range(len(wanted) + 1))
+        several = (code for ending in behind for code in self._by_ending.get(ending, ()))
+        whole = self._whole.get((wanted, 0), ())
+        fits = {code for code in (*several, *whole) if _gives(self.scripts[code], small, wanted, lemma)}
+        others = sorted(fits - {own})
+        return others if own is None else [own, *others]
+
+    @cached_property
+    def _places(self) -> dict[Script, int]:
+        return {script: code for code, script in enumerate(self.scripts)}
+
+    @cached_property
+    def _by_ending(self) -> Index:
+        """The scripts that keep a part of the word, by what they put behind it and how much longer they make it."""
+        return _index(((s.suffix, s.grows), code) for code, s in enumerate(self.scripts) if s.front >= 0)
+
+    @cached_property
+    def _whole(self) -> Index:
+        """The scripts that replace a word, by the lemma in small letters."""
+        return _index(((lower(s.prefix), 0), code) for code, s in enumerate(self.scripts) if s.front < 0)
+
+
+def _index(items: Iterable[tuple[tuple[str, int], int]]) -> Index:
+    groups: Index = {}
+    for key, code in items:
+        groups.setdefault(key, []).append(code)
+    return groups
+
+
+def _gives(script: Script, small: str, wanted: str, lemma: str) -> bool:
+    """Whether a script makes ``lemma`` (in small letters ``wanted``) of a word in small letters."""
+    if script.front < 0:
+        return cased(script.prefix, script.casing) == lemma
+    kept = len(small) - script.front - script.back
+    return (
+        kept >= 0
+        and script.grows == len(wanted) - len(small)
+        and wanted.endswith(script.suffix)
+        and wanted.startswith(script.prefix)
+        and wanted[len(script.prefix) : len(script.prefix) + kept] == small[script.front : script.front + kept]
+        and cased(wanted, script.casing) == lemma
+    )
 
 
 def lower(text: str) -> str:

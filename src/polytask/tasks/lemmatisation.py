@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from polytask.errors import ConfigError, TaskError
 from polytask.maths import ratios
 from polytask.tasks.cross_entropy import coded_losses, constant_loss
 from polytask.tasks.distilling import soft_multiclass
-from polytask.tasks.edit_scripts import Script, cased, lower
+from polytask.tasks.edit_scripts import KnownScripts, Script
 from polytask.tasks.lists import arrays, counted, cut, joined, of_rows, paired, texts
 from polytask.tasks.task import Answer, Array, Metric, Target, Task, Unit
 
@@ -28,7 +28,6 @@ WIDTH = 4
 """Scripts that are remembered of every word: the label, and up to three others that give the same lemma."""
 
 Pairs = list[tuple[str, str] | None]
-Index = dict[tuple[str, int], list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,57 +182,13 @@ class LemmatisationTarget(Target):
         codes = np.full((len(table), WIDTH), np.nan, dtype=np.float32)
         for pair, row in table.items():
             if pair is not None:
-                right = self._giving(*pair)[:WIDTH] or [-1]
+                right = self._known.giving(*pair)[:WIDTH] or [-1]
                 codes[row, : len(right)] = right
         return codes[np.fromiter((table[pair] for pair in pairs), np.int64, len(pairs))]
 
-    def _giving(self, word: str, lemma: str) -> list[int]:
-        """Places of all scripts that give this lemma: the one made of the pair first, then the most frequent."""
-        small, wanted = lower(word), lower(lemma)
-        own = self._places.get(Script.between(word, lemma))
-        grown = len(wanted) - len(small)
-        behind = ((wanted[start:], grown) for start in range(len(wanted) + 1))
-        several = (code for ending in behind for code in self._by_ending.get(ending, ()))
-        whole = self._whole.get((wanted, 0), ())
-        fits = {code for code in (*several, *whole) if _gives(self.scripts[code], small, wanted, lemma)}
-        others = sorted(fits - {own})
-        return others if own is None else [own, *others]
-
     @cached_property
-    def _places(self) -> dict[Script, int]:
-        return {script: code for code, script in enumerate(self.scripts)}
-
-    @cached_property
-    def _by_ending(self) -> Index:
-        """The scripts that keep a part of the word, by what they put behind it and how much longer they make it."""
-        return _index(((s.suffix, s.grows), code) for code, s in enumerate(self.scripts) if s.front >= 0)
-
-    @cached_property
-    def _whole(self) -> Index:
-        """The scripts that replace a word, by the lemma in small letters."""
-        return _index(((lower(s.prefix), 0), code) for code, s in enumerate(self.scripts) if s.front < 0)
-
-
-def _index(items: Iterable[tuple[tuple[str, int], int]]) -> Index:
-    groups: Index = {}
-    for key, code in items:
-        groups.setdefault(key, []).append(code)
-    return groups
-
-
-def _gives(script: Script, small: str, wanted: str, lemma: str) -> bool:
-    """Whether a script makes ``lemma`` (in small letters ``wanted``) of a word in small letters."""
-    if script.front < 0:
-        return cased(script.prefix, script.casing) == lemma
-    kept = len(small) - script.front - script.back
-    return (
-        kept >= 0
-        and script.grows == len(wanted) - len(small)
-        and wanted.endswith(script.suffix)
-        and wanted.startswith(script.prefix)
-        and wanted[len(script.prefix) : len(script.prefix) + kept] == small[script.front : script.front + kept]
-        and cased(wanted, script.casing) == lemma
-    )
+    def _known(self) -> KnownScripts:
+        return KnownScripts(self.scripts)
 
 
 def _pairs(labels: pl.DataFrame, task: Lemmatisation) -> Pairs:
