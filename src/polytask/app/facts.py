@@ -85,7 +85,9 @@ def field_facts(cls: type[Any]) -> tuple[FieldFacts, ...]:
 
 def columns_of(name: str) -> Mapping[str, Callable[[type[Any]], str]]:
     """Further columns of the table of one catalogue: heading -> what it says of a class."""
-    return {"sees": _evidence, "backward passes": _passes} if name == "balancers" else {}
+    if name != "balancers":
+        return {}
+    return {"sees": _evidence, "backward passes": _passes, "verified against": _verified}
 
 
 def _evidence(cls: type[Method]) -> str:
@@ -102,6 +104,11 @@ def _passes(cls: type[Method]) -> str:
     if cls.needs is Need.LOSSES:
         return "1, and 1 forward" if cls.looks_back else "1"
     return "T + 1, and 1 forward" if cls.n_batches > 1 else "T"
+
+
+def _verified(cls: type[Method]) -> str:
+    """What the tests hold a balancer against."""
+    return cls.verified
 
 
 def parameter_words(cls: type[Any]) -> dict[str, str]:

@@ -103,6 +103,8 @@ class Method(ABC):
     needs: ClassVar[Need]
     paper: ClassVar[Paper | None] = None
     laws: ClassVar[frozenset[Law]] = frozenset()
+    verified: ClassVar[str] = ""
+    """What the tests hold the method against, besides the laws that it promises; for the tables of the docs."""
     domain: ClassVar[Literal["any", "non-negative", "positive"]] = "any"
     """The losses that the formula is defined for. The caller checks, because it knows the tasks' names."""
     looks_back: ClassVar[bool] = False

@@ -42,6 +42,7 @@ class AlignedMTL(Weigher):
         "CVPR",
         2023,
     )
+    verified = "torchjd; worked examples; orthogonality"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
 
     scale: Literal["min", "median", "rmse"] = "min"

@@ -40,6 +40,7 @@ class CAGrad(Weigher):
     paper = Paper(
         "Liu, Liu, Jin, Stone, Liu", "Conflict-Averse Gradient Descent for Multi-task Learning", "NeurIPS", 2021
     )
+    verified = "SciPy's SLSQP; torchjd; worked examples"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE, Law.EXACT})
 
     c: float = 0.5

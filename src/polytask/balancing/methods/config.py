@@ -35,6 +35,7 @@ class ConFIG(Weigher):
     paper = Paper(
         "Liu, Chu, Thuerey", "ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks", "ICLR", 2025
     )
+    verified = "worked examples; pseudo-inverse of the Jacobian; torchjd"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE, Law.DIRECTION_SCALE_FREE, Law.EQUAL_PROJECTION})
 
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:

@@ -32,6 +32,7 @@ class CRMOGM(Weigher):
     Zhou, Zhang, Jiang, Zhong, Gu, Zhu. NeurIPS 2022.
     """
 
+    verified = "worked example; torchjd"
     paper = Paper(
         "Zhou, Zhang, Jiang, Zhong, Gu, Zhu",
         "On the Convergence of Stochastic Multi-Objective Gradient Manipulation and Beyond",

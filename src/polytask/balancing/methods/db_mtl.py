@@ -36,6 +36,7 @@ class DBMTL(Combiner):
     paper = Paper(
         "Lin, Jiang, Ye, Zhang, Chen, Chen, Liu, Kwok", "Dual-Balancing for Multi-Task Learning", "arXiv", 2023
     )
+    verified = "worked example; lengths"
     laws = frozenset({Law.EQUIVARIANT, Law.TASK_SCALE_FREE})
     domain = "positive"
 

@@ -41,6 +41,7 @@ class DTP(Weigher):
     paper = Paper(
         "Guo, Haque, Huang, Yeung, Fei-Fei", "Dynamic Task Prioritization for Multitask Learning", "ECCV", 2018
     )
+    verified = "worked example"
     laws = frozenset({Law.EQUIVARIANT})
     domain = "non-negative"
     reads_kpi = True

@@ -33,6 +33,7 @@ class DualProj(Weigher):
 
     needs = Need.GRAMIAN
     paper = Paper("Lopez-Paz, Ranzato", "Gradient Episodic Memory for Continual Learning", "NeurIPS", 2017)
+    verified = "SciPy's NNLS; torchjd up to its ridge; worked examples"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE, Law.NON_CONFLICTING, Law.EXACT})
 
     preference: Preference = None

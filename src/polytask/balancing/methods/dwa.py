@@ -30,6 +30,7 @@ class DWA(Weigher):
 
     needs = Need.LOSSES
     paper = Paper("Liu, Johns, Davison", "End-to-End Multi-Task Learning with Attention", "CVPR", 2019)
+    verified = "worked example; epochs by hand"
     laws = frozenset({Law.SUM_T, Law.EQUIVARIANT, Law.SCALE_FREE})
     domain = "non-negative"
 

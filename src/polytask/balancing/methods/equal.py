@@ -21,6 +21,7 @@ class Equal(Weigher):
     """
 
     needs = Need.LOSSES
+    verified = "worked example; autograd of the sum"
     laws = frozenset({Law.SUM_T, Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE})
 
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:

@@ -39,6 +39,7 @@ class ExcessMTL(Weigher):
         "ICML",
         2024,
     )
+    verified = "worked example; twin; torchjd"
     laws = frozenset({Law.SUM_T, Law.EQUIVARIANT, Law.SCALE_FREE})
 
     eta: float = 0.01

@@ -37,6 +37,7 @@ class FairGrad(Weigher):
 
     needs = Need.GRAMIAN
     paper = Paper("Ban, Ji", "Fair Resource Allocation in Multi-Task Learning", "ICML", 2024)
+    verified = "its condition; torchjd; worked examples; nash_mtl at 1"
     laws = frozenset({Law.EQUIVARIANT, Law.NON_CONFLICTING})
 
     alpha: float = 2.0

@@ -37,6 +37,7 @@ class FAMO(Weigher):
 
     needs = Need.LOSSES
     paper = Paper("Liu, Feng, Stone, Liu", "FAMO: Fast Adaptive Multitask Optimization", "NeurIPS", 2023)
+    verified = "worked example; autograd and Adam of torch"
     laws = frozenset({Law.SIMPLEX, Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE})
     domain = "positive"
     looks_back = True

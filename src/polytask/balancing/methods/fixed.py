@@ -29,6 +29,7 @@ class Fixed(Weigher):
     """
 
     needs = Need.LOSSES
+    verified = "worked example; autograd of the weighted sum"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
     mentions_all = True
 

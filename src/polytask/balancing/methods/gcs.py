@@ -36,6 +36,7 @@ class GCS(Weigher):
         "arXiv",
         2018,
     )
+    verified = "worked examples"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
 
     main: tuple[str, ...]

@@ -31,6 +31,7 @@ class GLS(Weigher):
         "CVPR Workshops",
         2019,
     )
+    verified = "worked example; forty losses of any size"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE})
     domain = "positive"
 

@@ -36,6 +36,7 @@ class GO4Align(Weigher):
         "NeurIPS",
         2024,
     )
+    verified = "worked example; all partitions tried"
     laws = frozenset({Law.EQUIVARIANT})
     domain = "positive"
 

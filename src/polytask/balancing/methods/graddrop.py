@@ -37,6 +37,7 @@ class GradDrop(Combiner):
         "NeurIPS",
         2020,
     )
+    verified = "worked examples; masks; its expectation; torchjd"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
 
     leak: float = 0.0

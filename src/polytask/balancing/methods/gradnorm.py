@@ -45,6 +45,7 @@ class GradNorm(Weigher):
         "ICML",
         2018,
     )
+    verified = "worked examples; autograd and Adam of torch; the toy of the paper"
     laws = frozenset({Law.SUM_T, Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE})
     domain = "non-negative"
 

@@ -43,6 +43,7 @@ class GradVac(Weigher):
         "ICLR",
         2021,
     )
+    verified = "the paper's loop; worked examples with memory"
     laws = frozenset({Law.POSITIVE, Law.SCALE_FREE, Law.LINEAR})
 
     beta: float = 0.01

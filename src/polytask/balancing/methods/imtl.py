@@ -31,6 +31,7 @@ class IMTL(Weigher):
 
     needs = Need.GRAMIAN
     paper = Paper("Liu, Li, Kuang, Xue, Chen, Yang, Liao, Zhang", "Towards Impartial Multi-task Learning", "ICLR", 2021)
+    verified = "imtl_g and imtl_l; worked examples"
     laws = frozenset({Law.EQUIVARIANT, Law.DIRECTION_SCALE_FREE, Law.EQUAL_PROJECTION})
     domain = "non-negative"
 

@@ -32,6 +32,7 @@ class IMTLG(Weigher):
 
     needs = Need.GRAMIAN
     paper = Paper("Liu, Li, Kuang, Xue, Chen, Yang, Liao, Zhang", "Towards Impartial Multi-task Learning", "ICLR", 2021)
+    verified = "its equal projections; torchjd; worked examples"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE, Law.DIRECTION_SCALE_FREE, Law.EQUAL_PROJECTION})
 
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:

@@ -29,6 +29,7 @@ class IMTLL(Weigher):
 
     needs = Need.LOSSES
     paper = Paper("Liu, Li, Kuang, Xue, Chen, Yang, Liao, Zhang", "Towards Impartial Multi-task Learning", "ICLR", 2021)
+    verified = "worked examples; one Adam over model and s, by autograd"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT})
     domain = "non-negative"
 

@@ -34,6 +34,7 @@ class Krum(Weigher):
         "NeurIPS",
         2017,
     )
+    verified = "worked example; torchjd"
     laws = frozenset({Law.SIMPLEX, Law.EQUIVARIANT, Law.SCALE_FREE})
 
     outliers: int = 1

@@ -23,6 +23,7 @@ class Log(Weigher):
     """
 
     needs = Need.LOSSES
+    verified = "worked example; autograd of the sum of logs"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT, Law.TASK_SCALE_FREE})
     domain = "positive"
 

@@ -37,6 +37,7 @@ class MGDA(Weigher):
 
     needs = Need.GRAMIAN
     paper = Paper("Sener, Koltun", "Multi-Task Learning as Multi-Objective Optimization", "NeurIPS", 2018)
+    verified = "closed form for two tasks; SciPy's NNLS; worked examples"
     laws = frozenset({Law.SIMPLEX, Law.EQUIVARIANT, Law.SCALE_FREE, Law.NON_CONFLICTING, Law.EXACT})
 
     normalise: Literal["none", "l2", "loss", "loss+"] = "none"

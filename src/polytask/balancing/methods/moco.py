@@ -43,6 +43,7 @@ class MoCo(Combiner):
         "ICLR",
         2023,
     )
+    verified = "worked example; its limit mgda"
     laws = frozenset({Law.EQUIVARIANT})
 
     beta: float = 0.1

@@ -39,6 +39,7 @@ class MoDo(Weigher):
         "NeurIPS",
         2023,
     )
+    verified = "worked example; torchjd; its limit mgda"
     laws = frozenset({Law.SIMPLEX, Law.EQUIVARIANT})
     n_batches = 2
 

@@ -45,6 +45,7 @@ class NashMTL(Weigher):
         "ICML",
         2022,
     )
+    verified = "its condition; closed form for two tasks; torchjd finds no better bargain; worked examples"
     laws = frozenset({Law.EQUIVARIANT, Law.TASK_SCALE_FREE, Law.DIRECTION_SCALE_FREE, Law.NON_CONFLICTING, Law.BARGAIN})
 
     preference: Preference = None

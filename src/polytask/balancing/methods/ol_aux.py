@@ -38,6 +38,7 @@ class OLAUX(Weigher):
     paper = Paper(
         "Lin, Baweja, Kantor, Held", "Adaptive Auxiliary Task Weighting for Reinforcement Learning", "NeurIPS", 2019
     )
+    verified = "worked example"
     laws = frozenset({Law.EQUIVARIANT, Law.TASK_SCALE_FREE})
     domain = "positive"
 

@@ -33,6 +33,7 @@ class PCGrad(Weigher):
     paper = Paper(
         "Yu, Kumar, Gupta, Levine, Hausman, Finn", "Gradient Surgery for Multi-Task Learning", "NeurIPS", 2020
     )
+    verified = "the paper's loop; torchjd, in distribution; worked examples"
     laws = frozenset({Law.POSITIVE, Law.SCALE_FREE, Law.LINEAR})
 
     reduction: Literal["sum", "mean"] = "sum"

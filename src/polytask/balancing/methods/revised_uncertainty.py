@@ -28,6 +28,7 @@ class RevisedUncertainty(Weigher):
 
     needs = Need.LOSSES
     paper = Paper("Liebel, Körner", "Auxiliary Tasks in Multi-task Learning", "arXiv", 2018)
+    verified = "worked examples; one Adam over model and s, by autograd"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT})
     domain = "non-negative"
 

@@ -30,6 +30,7 @@ class RLW(Weigher):
         "TMLR",
         2022,
     )
+    verified = "worked example; its mean"
     laws = frozenset({Law.SIMPLEX, Law.POSITIVE, Law.SCALE_FREE})
 
     def weigh(self, evidence: Evidence, state: State, rng: Generator) -> tuple[Tensor, State]:

@@ -48,6 +48,7 @@ class SDMGrad(Weigher):
         "NeurIPS",
         2023,
     )
+    verified = "worked examples; optimality conditions; torchjd"
     laws = frozenset({Law.SIMPLEX, Law.EQUIVARIANT, Law.SCALE_FREE})
     n_batches = 3
 

@@ -40,6 +40,7 @@ class STCH(Weigher):
         "ICML",
         2024,
     )
+    verified = "worked examples; autograd of the total"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT, Law.TASK_SCALE_FREE})
     domain = "positive"
 

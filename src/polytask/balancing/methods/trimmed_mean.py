@@ -34,6 +34,7 @@ class TrimmedMean(Combiner):
         "ICML",
         2018,
     )
+    verified = "worked example; sorting; torchjd"
     laws = frozenset({Law.EQUIVARIANT, Law.SCALE_FREE})
 
     trim: int = 1

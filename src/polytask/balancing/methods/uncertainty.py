@@ -40,6 +40,7 @@ class Uncertainty(Weigher):
         "CVPR",
         2018,
     )
+    verified = "worked examples; one Adam over model and s, by autograd"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT})
     domain = "non-negative"
 

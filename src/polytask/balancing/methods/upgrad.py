@@ -37,6 +37,7 @@ class UPGrad(Weigher):
 
     needs = Need.GRAMIAN
     paper = Paper("Quinton, Rey", "Jacobian Descent for Multi-Objective Optimization", "arXiv", 2024)
+    verified = "SciPy's NNLS row by row; torchjd up to its ridge; worked examples"
     laws = frozenset({Law.POSITIVE, Law.EQUIVARIANT, Law.SCALE_FREE, Law.NON_CONFLICTING, Law.LINEAR})
 
     preference: Preference = None

@@ -43,6 +43,7 @@ class AutoLambda(Bilevel):
     Liu, James, Davison, Johns. TMLR 2022.
     """
 
+    verified = "worked example; autograd through the virtual step"
     paper = Paper("Liu, James, Davison, Johns", "Auto-Lambda: Disentangling Dynamic Task Relationships", "TMLR", 2022)
     passes = "3, and 4 forward"
 

@@ -41,6 +41,7 @@ class MOML(Bilevel):
     Ye, Lin, Yue, Guo, Xiao, Zhang. NeurIPS 2021.
     """
 
+    verified = "autograd through the virtual step; exact shortest combination"
     paper = Paper("Ye, Lin, Yue, Guo, Xiao, Zhang", "Multi-Objective Meta Learning", "NeurIPS", 2021)
     passes = "2T + 1"
 
