@@ -348,3 +348,17 @@ def test_parts_of_speech_of_the_english_web_treebank():
     flat = [t for row in true for t in row], [t for row in predicted for t in row]
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(*flat))
     assert found["macro_f1"] == pytest.approx(sk.f1_score(*flat, average="macro"))
+
+
+def test_entities_of_the_english_web_treebank():
+    file = corpus("uner_english_ewt", "en_ewt-ud-dev.iob2.gz")
+    true = [["O" if tag in ("_", "-") else tag for tag in row] for row in columns(file, ner=2)["ner"].to_list()]
+    target = Tagging("ner", scheme="IOB2").fit(frame(true))
+    assert target.tags.kinds == ("LOC", "ORG", "PER")
+    rng = np.random.default_rng(0)
+    predicted = [[tag if rng.random() < 0.7 else str(rng.choice(target.classes)) for tag in row] for row in true]
+    found, rows = scores(target, predicted, true)
+    assert found["span_f1"] == pytest.approx(seqeval.f1_score(true, predicted))
+    assert found["precision"] == pytest.approx(seqeval.precision_score(true, predicted))
+    assert found["recall"] == pytest.approx(seqeval.recall_score(true, predicted))
+    assert rows.mean() == pytest.approx(found["span_f1"])
