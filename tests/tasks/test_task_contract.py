@@ -264,3 +264,18 @@ def test_fields_beside_the_loss_leave_the_signature_alone(case):
     alike = other.signature == case.target.signature
     assert alike == (case.target.head == "linear")  # heads of other kinds serve one task each
     assert isinstance(case.task, Task)
+
+
+@every_case
+def test_a_student_has_nothing_to_learn_where_its_teacher_is(case):
+    teacher = noise(5, 1, case.target.outputs)
+    student = teacher.clone().requires_grad_()
+    found = case.task.soft_losses(student, teacher, 2.0)
+    if found is None:
+        return  # this kind learns from labels only
+    assert found.shape == (5, 1)
+    found.sum().backward()
+    assert student.grad.abs().max() < 1e-5
+    away = case.task.soft_losses(teacher + noise(5, 1, case.target.outputs, seed=1), teacher, 2.0)
+    assert (away > found.detach()).any()
+    assert (away >= found.detach() - 1e-5).all()
