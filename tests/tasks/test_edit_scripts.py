@@ -7,11 +7,12 @@ from corpora import treebank
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polytask.tasks.edit_scripts import Script, cased, casing_of, lower
+from polytask.tasks.edit_scripts import KnownScripts, Script, cased, casing_of, lower
 
 ODD = "İßŉǰΐΰևẖẞﬁK"  # letters whose other case is longer, or no way back
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12)
+short = st.text("aAbB3" + ODD, min_size=1, max_size=4)
 
 
 @given(words, words)
@@ -63,3 +64,19 @@ def test_every_pair_of_the_english_web_treebank():
     pairs = {p for row in dev.iter_rows(named=True) for p in zip(row["words"], row["lemma"], strict=True)}
     assert len(pairs) > 5000
     assert all(Script.between(word, lemma).apply(word) == lemma for word, lemma in pairs)
+
+
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=6), words)
+def test_known_scripts_are_found_by_what_they_give(pairs, word):
+    known = KnownScripts(tuple(dict.fromkeys(Script.between(*pair) for pair in pairs)))
+    for lemma in {script.apply(word) for script in known.scripts} - {None}:
+        one_by_one = [code for code, script in enumerate(known.scripts) if script.apply(word) == lemma]
+        assert sorted(known.giving(word, lemma)) == one_by_one
+
+
+@given(st.lists(st.tuples(short, short), min_size=1, max_size=12), short)
+def test_known_scripts_of_few_letters(pairs, word):
+    known = KnownScripts(tuple(dict.fromkeys(Script.between(*pair) for pair in pairs)))
+    for lemma in {script.apply(word) for script in known.scripts} - {None}:
+        one_by_one = [code for code, script in enumerate(known.scripts) if script.apply(word) == lemma]
+        assert sorted(known.giving(word, lemma)) == one_by_one

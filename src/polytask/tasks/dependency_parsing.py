@@ -98,10 +98,7 @@ class DependencyParsingTarget(Target):
 
     width = 2
 
-    @property
-    def unit(self) -> Unit:
-        """Labels per word."""
-        return "word"
+    unit: ClassVar[Unit] = "word"
 
     @property
     def head(self) -> str:

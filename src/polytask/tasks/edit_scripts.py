@@ -118,8 +118,18 @@ def _gives(script: Script, small: str, wanted: str, lemma: str) -> bool:
         and wanted.endswith(script.suffix)
         and wanted.startswith(script.prefix)
         and wanted[len(script.prefix) : len(script.prefix) + kept] == small[script.front : script.front + kept]
-        and cased(wanted, script.casing) == lemma
+        and _is_cased_as(lemma, wanted, script.casing)
     )
+
+
+def _is_cased_as(lemma: str, wanted: str, casing: tuple[int, ...]) -> bool:
+    """Whether a casing makes ``lemma`` of its small letters ``wanted``; most are told by the first capital."""
+    if not casing:
+        return lemma == wanted
+    first = casing[0]
+    if first < len(lemma) and lemma[first] == wanted[first] != upper(wanted[first]):
+        return False
+    return cased(wanted, casing) == lemma
 
 
 def lower(text: str) -> str:

@@ -113,10 +113,7 @@ class GenerationTarget(Target):
 
     width = 1
 
-    @property
-    def unit(self) -> Unit:
-        """A list of tokens per row."""
-        return "list"
+    unit: ClassVar[Unit] = "list"
 
     @property
     def head(self) -> str:

@@ -101,10 +101,7 @@ class LanguageModellingTarget(Target):
 
     width = 1
 
-    @property
-    def unit(self) -> Unit:
-        """A label per word."""
-        return "word"
+    unit: ClassVar[Unit] = "word"
 
     @property
     def outputs(self) -> int:

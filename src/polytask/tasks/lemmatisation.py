@@ -116,10 +116,7 @@ class LemmatisationTarget(Target):
 
     width = WIDTH
 
-    @property
-    def unit(self) -> Unit:
-        """A label per word."""
-        return "word"
+    unit: ClassVar[Unit] = "word"
 
     @property
     def outputs(self) -> int:

@@ -104,10 +104,7 @@ class MorphTaggingTarget(Target):
     attributes: Attributes
     start: tuple[float, ...]
 
-    @property
-    def unit(self) -> Unit:
-        """Labels per word."""
-        return "word"
+    unit: ClassVar[Unit] = "word"
 
     @property
     def outputs(self) -> int:

@@ -95,10 +95,7 @@ class SpanLabellingTarget(Target):
 
     width = 3
 
-    @property
-    def unit(self) -> Unit:
-        """A list of spans per row."""
-        return "list"
+    unit: ClassVar[Unit] = "list"
 
     @property
     def head(self) -> str:

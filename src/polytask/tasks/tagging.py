@@ -123,10 +123,7 @@ class TaggingTarget(Target):
 
     width = 1
 
-    @property
-    def unit(self) -> Unit:
-        """A label per word."""
-        return "word"
+    unit: ClassVar[Unit] = "word"
 
     @property
     def head(self) -> str:

@@ -175,14 +175,12 @@ class Target(ABC):
 
     task: Task
 
-    @property
-    def unit(self) -> Unit:
-        """What a label belongs to.
+    unit: ClassVar[Unit] = "row"
+    """What a label belongs to.
 
-        Labels of words are encoded one after the other, ``(M, W)``, for rows whose label is present; lists as
-        :class:`~polytask.batch.Ragged`. A label that training never saw is -1 there: an error in every metric.
-        """
-        return "row"
+    Labels of words are encoded one after the other, ``(M, W)``, for rows whose label is present; lists as
+    :class:`~polytask.batch.Ragged`. A label that training never saw is negative there: an error in every metric.
+    """
 
     @property
     def head(self) -> str:
