@@ -18,7 +18,8 @@ def suits_descent(loss: SquaredLoss) -> bool:
     """One dense X for all tasks, and more features than a Gram matrix would pay for."""
     design = loss.design
     shared = isinstance(design, SharedDesign) and design.grams == 1 and not is_sparse(design.X)
-    return bool(shared and 2 * design.rows < design.features and np.all(loss.weight == loss.weight[0]))
+    many = design.features > max(64, design.rows / 2)
+    return bool(shared and many and np.all(loss.weight == loss.weight[0]))
 
 
 def descend_coordinates(loss: SquaredLoss, strength: float, start: Array, *, tol: float) -> Array:

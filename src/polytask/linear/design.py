@@ -258,7 +258,7 @@ class SharedDesign(Design):
 
     def adjoint(self, R: Array) -> Array:
         """One product."""
-        raw = np.asarray((self.X.T @ R).T) if is_sparse(self.X) else R.T @ self.X
+        raw = np.ascontiguousarray((self.X.T @ R).T)  # BLAS is slower for R' X
         return np.asarray(raw - self.means * self.sums(R)[:, None])
 
     def sums(self, R: Array) -> Array:
@@ -293,6 +293,8 @@ class SharedDesign(Design):
 
     def columns(self, chosen: Codes) -> SharedDesign:
         """A copy of the chosen columns."""
-        X = self.X[:, chosen]
-        X = X.tocsr() if is_sparse(X) else np.ascontiguousarray(X)
+        if is_sparse(self.X):
+            X = self.X[:, chosen].tocsr()
+        else:
+            X = self.X.T[chosen].T if self.X.flags.f_contiguous else np.take(self.X, chosen, axis=1)
         return SharedDesign(X, self.means[:, chosen], self.tasks)

@@ -83,14 +83,16 @@ def read_rows(estimator: Any, X: Any, y: Any, tasks: Any, sample_weight: Any, *,
     if y.ndim == 2:
         y = y[:, 0]
     labels, codes = read_tasks(tasks, checked.shape[0])
-    target = np.asarray(check_array(column_or_1d(y), ensure_2d=False, dtype="numeric", ensure_all_finite=False))
+    target = column_or_1d(y)
+    if target.dtype.kind not in "fiu":
+        target = np.asarray(check_array(target, ensure_2d=False, dtype="numeric", ensure_all_finite=False))
     target = target.astype(np.float64, copy=False)
     if len(target) != checked.shape[0]:
         raise DataError(
             f"Found input variables with inconsistent numbers of samples: X {checked.shape[0]}, y {len(target)}."
         )
     check_labels(target, labels, codes)
-    weight = _check_sample_weight(sample_weight, checked, dtype=np.float64, ensure_non_negative=True)
+    weight = _read_weights(sample_weight, checked)
     rows = Rows(checked, target, weight, codes, labels, "single" if tasks is None else "stacked")
     _check_weights(rows)
     return rows
@@ -178,7 +180,7 @@ def _read_columns(X: Any, y: Any, tasks: Any, sample_weight: Any) -> Rows:
     target = check_array(y, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y", ensure_min_features=2)
     if len(target) != X.shape[0]:
         raise DataError(f"Found input variables with inconsistent numbers of samples: X {X.shape[0]}, y {len(target)}.")
-    given = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)[:, None]
+    given = _read_weights(sample_weight, X)[:, None]
     known = ~np.isnan(target)
     if not known.all():
         given = np.where(known, given, 0.0)
@@ -194,6 +196,12 @@ def check_labels(y: Array, labels: NDArray[Any], codes: Codes) -> None:
     if len(wrong):
         what = "NaN" if np.isnan(y[wrong[0]]) else "infinity"
         raise DataError(f"Input y contains {what} (row {wrong[0]}).", where=f"task {labels[codes[wrong[0]]].item()!r}")
+
+
+def _read_weights(given: Any, X: Any) -> Array:
+    if given is None:
+        return np.ones(X.shape[0])
+    return np.asarray(_check_sample_weight(given, X, dtype=np.float64, ensure_non_negative=True))
 
 
 def _check_weights(rows: Rows) -> None:

@@ -84,12 +84,13 @@ class BlockInverse:
     middle: Array | None
 
     @staticmethod
-    def price(loss: SquaredLoss) -> float:
+    def price(loss: SquaredLoss, used: int) -> float:
         """How many products cost as much as an inverse, roughly; infinite where it would not fit."""
         tasks, d = loss.shape
-        if loss.design.grams * d**2 > MOST_ENTRIES:
+        if loss.design.grams * used**2 > MOST_ENTRIES:
             return float("inf")
-        return 1.5 * d if loss.design.grams > 1 else 2.0 * d / tasks
+        product = min(1.0, 2 * loss.design.rows / d)  # through the rows where these are few, else a Gram matrix
+        return (1.5 * d if loss.design.grams > 1 else 2.0 * d / tasks) / product
 
     @classmethod
     def build(cls, gram: Array, curvature: Curvature) -> BlockInverse:
@@ -110,15 +111,15 @@ class BlockInverse:
 
     def apply(self, R: Array, used: NDArray[np.bool_], rest: Frames) -> Array:
         """To the features in use; those that it does not cover by ``rest``."""
-        if len(self.features) == len(used) and used.all():
+        mine = used[self.features]
+        if len(mine) == len(used) and mine.all():
             return self._solve(R)
-        known = np.zeros(len(used), dtype=bool)
-        known[self.features] = used[self.features]
-        Q = np.zeros_like(R)
-        Q[:, self.features] = self._solve((R * known)[:, self.features])
-        Q *= known
-        if np.any(used & ~known):
-            Q += rest.apply(R * ~known)
+        solved = self._solve(R[:, self.features] * mine)
+        solved *= mine
+        outside = used.copy()
+        outside[self.features] = False
+        Q = rest.apply(R * outside) if outside.any() else np.zeros_like(R)
+        Q[:, self.features] = solved
         return Q
 
     def _solve(self, R: Array) -> Array:

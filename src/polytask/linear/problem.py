@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from polytask.linear.arrays import Array, is_sparse, norm
+from polytask.linear.arrays import Array, column_inner, is_sparse, norm
 from polytask.linear.closed_form import conjugate_gradients, solve_mean_coupled
 from polytask.linear.coupling import Coupling
 from polytask.linear.design import Design, SharedDesign, SparseDesign, StackedDesign
@@ -87,12 +87,7 @@ def build_problem(rows: Rows, *, intercept: bool, scaling: str, logistic: bool) 
         same = weight.shape[1] == 1
         if same:
             means = means[:1]
-        X = rows.X
-        if dense:
-            middle = means.mean(axis=0)
-            X, inside = (np.subtract(X, middle, order="F"), means - middle) if middle.any() else (X, means)
-        else:
-            inside = means
+        X, inside = near_zero(rows.X, means) if dense else (rows.X, means)
         design = SharedDesign(X, inside, rows.tasks)
     elif dense:
         stacked = StackedDesign.build(rows.X, rows.codes, rows.tasks)
@@ -110,6 +105,20 @@ def build_problem(rows: Rows, *, intercept: bool, scaling: str, logistic: bool) 
         levels = rows.per_task(weight * rows.y) / total
     centred = rows.y - (levels[rows.codes] if rows.codes is not None else levels)
     return Problem(SquaredLoss.build(design, design.lay(centred), laid_weight), means, levels)
+
+
+def near_zero(X: Array, means: Array) -> tuple[Array, Array]:
+    """Rows and centres of the tasks, moved together if products would otherwise lose over two digits to the centres.
+
+    They do where the squares of a centre add up to much more than the spread of the feature, for which some rows are a
+    lower bound. Moving costs a copy of X.
+    """
+    middle = means.mean(axis=0)
+    some = X[:: max(1, len(X) // 64)]
+    spread = column_inner(some, some) - len(some) * some.mean(axis=0) ** 2
+    if np.all(len(X) * middle**2 <= 100 * spread):
+        return X, means
+    return X - middle, means - middle
 
 
 def solve(

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from polytask.errors import ConfigError
 from polytask.linear.arrays import Array
+from polytask.linear.fista import Solution
 from polytask.linear.group_newton import Memory
 from polytask.linear.problem import solve
 
@@ -68,13 +69,17 @@ def strength_path(
     ordered = -np.sort(-np.asarray(factors, dtype=float))
     if not len(ordered) or not np.all(np.isfinite(ordered)) or ordered[-1] < 0:
         raise ConfigError("expected finite numbers of at least 0.", where="factors")
-    start, found, memory = None, [], Memory()
+    found: list[Solution] = []
+    memory = Memory()
+    whole = {name: getattr(model, name) for name in model.strengths}
     for factor in ordered:
-        regulariser = scaled(model, float(factor)).regulariser(rows.labels, rows.X.shape[1])
+        for name, strength in whole.items():
+            setattr(model, name, float(factor) * strength)
+        regulariser = model.regulariser(rows.labels, rows.X.shape[1])
+        start = extrapolated(found, ordered[: len(found) + 1])
         if start is not None and len(start) != max(len(regulariser.blocks), 1):
             start = None
         found.append(solve(problem, regulariser, tol=model.tol, max_iter=model.max_iter, start=start, memory=memory))
-        start = found[-1].blocks
     pairs = [problem.coefficients(solution.weights) for solution in found]
     return Path(
         ordered,
@@ -84,6 +89,27 @@ def strength_path(
         np.array([solution.residual for solution in found]),
         np.array([solution.iterations for solution in found], dtype=float),
     )
+
+
+def extrapolated(found: Sequence[Solution], factors: Array) -> Array | None:
+    """The blocks at the last factor from those at the factors before it: polynomials in the factor, through three.
+
+    Where no feature, task or direction comes or goes, solutions are smooth in the strength. Weights that are zero now
+    stay zero.
+    """
+    known = [solution.blocks for solution in found[-3:]]
+    if not known:
+        return None
+    if any(blocks.shape != known[-1].shape for blocks in known):
+        return known[-1]
+    nodes, at = factors[-len(known) - 1 : -1], factors[-1]
+    out = np.zeros_like(known[-1])
+    for i, blocks in enumerate(known):
+        others = np.delete(nodes, i)
+        if np.any(others == nodes[i]):
+            return known[-1]
+        out += np.prod((at - others) / (nodes[i] - others)) * blocks
+    return np.where(known[-1] != 0, out, 0.0)
 
 
 def scaled(estimator: Any, factor: float) -> Any:

@@ -154,6 +154,13 @@ class SquaredLoss(Smooth):
             product = product + 2 * self.coupling.apply(W)
         return Point(W, product - self.b, product)
 
+    def through(self, part: SquaredLoss, chosen: Codes, W: Array) -> Point:
+        """Evaluate, without a coupling, at weights that are zero outside of ``part = columns(chosen)``."""
+        if part is self or self.products.gram is not None:
+            return self.at(W)
+        product = self.design.adjoint(self.weight * part.design.forward(W[:, chosen]))
+        return Point(W, product - self.b, product)
+
     def between(self, new: Point, old: Point, beta: float) -> Point:
         """Affine, so free."""
         product = new.product + beta * (new.product - old.product)
