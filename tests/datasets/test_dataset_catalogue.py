@@ -32,6 +32,10 @@ def at_hand(name: str) -> Dataset:
         return load(name)
     if not os.environ.get("POLYTASK_DATA"):
         pytest.skip("POLYTASK_DATA is not set")
+    folder = Path(os.environ["POLYTASK_DATA"])
+    places = [[f"{name}/{file.name}", *(copy.path for copy in file.copies)] for file in entry.files]
+    if not any((folder / place).exists() for own in places for place in own):
+        pytest.skip(f"POLYTASK_DATA has no copy of {name}")
     return fetch(name)
 
 
@@ -86,8 +90,12 @@ def test_every_task_learns_its_labels(name):
     data = at_hand(name)
     for task in data.tasks:
         table = next((t for t in data.sources.values() if set(task.columns) <= set(t.columns)), data.frame)
-        labels = table.select(task.columns)
-        encoded = task.fit(labels).encode(labels)
+        labels = table.select(list(dict.fromkeys((*task.columns, *task.reads))))
+        target = task.fit(labels)
+        encoded = target.encode(labels)
+        if target.unit == "word":
+            assert len(encoded) == labels[task.columns[0]].list.len().sum()
+            continue
         missing = labels.select(pl.all_horizontal(pl.all().is_null())).to_series()
         assert encoded.isnan().all(-1).tolist() == missing.to_list()
 

@@ -1,14 +1,17 @@
 """Figures of the sets to be fetched, from small files in the official form and from local copies."""
 
+import io
 import os
+import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from polytask.datasets import fetch
-from polytask.datasets.remote import adult, beijing, heart, parkinsons, sarcos
+from polytask.datasets.remote import adult, beijing, heart, parkinsons, sarcos, vader
 from polytask.errors import DataError
 
 local = pytest.mark.skipif(not os.environ.get("POLYTASK_DATA"), reason="POLYTASK_DATA is not set")
@@ -155,3 +158,56 @@ def test_parkinsons_figures():
 def test_mulan_figures(name, rows, features, targets):
     data = fetch(f"mulan/{name}")
     assert (data.frame.height, len(data.features), len(data.tasks)) == (rows, features, targets)
+
+
+@local
+@pytest.mark.parametrize(
+    ("name", "rows", "parts"),
+    [
+        ("snips", 14_484, (13_084, 700, 700)),
+        ("ud_ewt", 16_622, (12_544, 2_001, 2_077)),
+        ("wnut17", 5_690, (3_394, 1_009, 1_287)),
+    ],
+)
+def test_corpora_have_the_published_numbers_of_sentences(name: str, rows: int, parts: tuple[int, int, int]) -> None:
+    data = fetch(name)
+    assert data.frame.height == rows
+    assert data.validation is not None
+    assert (data.train.height, data.validation.height, data.test.height) == parts
+    for task in data.tasks:
+        for column in task.columns:
+            lists = data.frame[column]
+            if lists.dtype == pl.List:  # a label per word
+                assert (lists.list.len() == data.frame["words"].list.len()).all()
+
+
+@local
+def test_names_of_the_treebank_are_those_that_its_card_counts() -> None:
+    data = fetch("uner_ewt")
+    begins = data.frame["ner"].explode().str.slice(0, 5)
+    counts = dict(begins.filter(begins.str.starts_with("B-")).value_counts().iter_rows())
+    assert counts == {"B-LOC": 399, "B-PER": 343, "B-ORG": 224}
+
+
+def test_rated_texts_are_read_from_the_archive(tmp_path: Path) -> None:
+    """An archive of the same build; the original is 2.5 MB and not among the local copies."""
+    inner, outer = io.BytesIO(), tmp_path / "vader" / vader.ARCHIVE
+    with tarfile.open(fileobj=inner, mode="w:gz") as archive:
+        for kind in vader.KINDS:
+            content = f"1_1\t2.5\tgood {kind}\n2\t-1.25\tnot\tgood\n".encode()
+            member = tarfile.TarInfo(f"hutto_ICWSM_2014/{kind}_GroundTruth.txt")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    outer.parent.mkdir()
+    with tarfile.open(outer, "w:gz") as archive:
+        member = tarfile.TarInfo(vader.INSIDE)
+        member.size = len(inner.getvalue())
+        archive.addfile(member, io.BytesIO(inner.getvalue()))
+    data = vader.read({vader.ARCHIVE: outer})
+    assert data.frame.filter(pl.col("collection") == "tweets").rows() == [
+        ("good tweets", 2.5, "tweets"),
+        ("not\tgood", -1.25, "tweets"),
+    ]
+    outer.write_bytes(b"no archive")
+    with pytest.raises(DataError, match="rated texts"):
+        vader.read({vader.ARCHIVE: outer})

@@ -62,7 +62,7 @@ def test_a_head_can_be_put_back() -> None:
     kept = model.head_state("c")
     assert sorted(kept) == ["heads.c.bias", "heads.c.weight"]
     randomise_heads(model, seed=9)
-    model.load_head_state(kept, "c")
+    model.load_task_state(model.task_state() | kept)
     after = model.answers(model(inputs))
     assert {name: torch.equal(before[name], after[name]) for name in before} == {
         "a": False,

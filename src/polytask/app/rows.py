@@ -60,15 +60,15 @@ def open_rows(config: Config) -> Opened:
 def from_dataset(config: Config, data: Dataset) -> Opened:
     """The rows of a data set: its official split, else the one that the configuration or the data ask for."""
     tasks = _tasks(config, data)
-    how, train, test = config.split, data.frame, None
+    how, train, validation, test = config.split, data.frame, None, None
     if how is None and data.split is not None:
-        train, test = data.train, data.test
+        train, validation, test = data.train, data.validation, data.test
     elif how is None:
         how = _natural_split(data)
     features = config.data.features or data.features
     learner = config.learner(tasks, features, config.data.exclude)
     tables = dict(data.sources) if data.sources and test is None else train
-    return Opened(learner, config.others(tasks), tables, None, test, how, f"data set {data.name!r}")
+    return Opened(learner, config.others(tasks), tables, validation, test, how, f"data set {data.name!r}")
 
 
 def _named(file: str | dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from polytask.datasets.dataset import Card, Dataset, Origin, TaskFacts
 from polytask.datasets.entry import Entry, Packaged, Remote
 from polytask.datasets.packaged import digits, flights, linnerud, nhanes, solar_flare, yeast
-from polytask.datasets.remote import adult, beijing, heart, mulan, parkinsons, sarcos
+from polytask.datasets.remote import adult, beijing, heart, mulan, parkinsons, sarcos, snips, ud_ewt, vader, wnut17
 from polytask.errors import UnknownNameError, did_you_mean
 
 DATASETS: Mapping[str, Entry] = {
@@ -31,6 +31,11 @@ DATASETS: Mapping[str, Entry] = {
     "parkinsons": parkinsons.ENTRY,
     "sarcos": sarcos.ENTRY,
     **mulan.ENTRIES,
+    "snips": snips.ENTRY,
+    "ud_ewt": ud_ewt.ENTRY,
+    "uner_ewt": ud_ewt.ENTRY_OF_NAMES,
+    "wnut17": wnut17.ENTRY,
+    "vader": vader.ENTRY,
 }
 """Every data set by name. A new one is one file in ``packaged`` or ``remote`` and one line here."""
 

@@ -68,7 +68,8 @@ class Dataset:
         to stay out of the schema: give :attr:`table` to a model, or ``frame`` with :attr:`exclude`.
     :param group: column whose rows belong together (one patient, one hospital): split by it, not at random.
     :param time: column to split by when the model is meant for the future.
-    :param split: column that holds the official split (``"train"``, ``"test"``), if the source has one.
+    :param split: column that holds the official split (``"train"``, ``"test"``, maybe ``"validation"``), if the source
+        has one.
     :param sources: one table per task or group of tasks, where the set comes that way; else empty.
     """
 
@@ -115,6 +116,13 @@ class Dataset:
     def test(self) -> pl.DataFrame:
         """The rows of the official test split, without the split column."""
         return self._part("test")
+
+    @property
+    def validation(self) -> pl.DataFrame | None:
+        """The rows of the official validation split; None where there is none."""
+        if self.split is None or not (self.frame[self.split] == "validation").any():
+            return None
+        return self._part("validation")
 
     @property
     def card(self) -> Card:

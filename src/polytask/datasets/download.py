@@ -97,7 +97,7 @@ def download(file: File, path: Path, *, timeout: float = TIMEOUT) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-        part = Path(temporary) / file.name
+        part = Path(temporary) / path.name
         try:
             with urllib.request.urlopen(file.url, timeout=timeout) as answer, part.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)

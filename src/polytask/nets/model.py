@@ -13,6 +13,7 @@ from polytask.batch import Inputs, InputSpec, Ragged, Targets, TaskLosses
 from polytask.errors import TaskError, did_you_mean
 from polytask.nets.decay import parameter_groups
 from polytask.nets.encoders.encoder import Encoder
+from polytask.nets.encoders.rates import rates
 from polytask.nets.heads import Head, head_groups
 from polytask.nets.sharing.sharing import Representation, Sharing
 from polytask.nets.state import copied, copy_into
@@ -64,18 +65,14 @@ class Model(nn.Module):
         _check_names(self.tasks)
         self.sharing = sharing.build(encoder, spec, targets)
         self.pieces = encoder.pooled_pieces
-        self.heads = nn.ModuleList(head_groups(targets, self.sharing.width))
+        self.groups: tuple[Head, ...] = tuple(head_groups(targets, self.sharing.width))
+        self.heads = nn.ModuleList(self.groups)
         grouped = [name for group in self.groups for name in group.names]
         order = torch.tensor([grouped.index(name) for name in self.tasks])
         self._is_ordered = grouped == list(self.tasks)
         # Neither belongs to the state: both follow from the arguments.
         self.register_buffer("_order", order, persistent=False)
         self.register_buffer("scale", _scale(targets, loss_units), persistent=False)
-
-    @property
-    def groups(self) -> tuple[Head, ...]:
-        """The heads."""
-        return tuple(group for group in self.heads if isinstance(group, Head))
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Outputs of all tasks for these rows."""
@@ -156,9 +153,14 @@ class Model(nn.Module):
         head = () if self.sharing.is_linked else self._group(task).head(task).values()
         return [*self.sharing.task_parameters(task), *head]
 
-    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Groups for a torch optimizer; see :func:`polytask.nets.decay.parameter_groups`."""
-        return parameter_groups(self, weight_decay)
+    def parameter_groups(self, weight_decay: float, trunk: float = 1.0) -> list[dict[str, Any]]:
+        """Groups for a torch optimizer; see :func:`polytask.nets.decay.parameter_groups`.
+
+        :param trunk: factor on the learning rate of all but the heads, beside those that the encoder asks for.
+        """
+        own = rates(self)
+        scales = {id(p): trunk * own.get(id(p), 1.0) for p in self.sharing.parameters()}
+        return parameter_groups(self, weight_decay, scales)
 
     def task_state(self, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """A copy of the shared weights and of those of these tasks (default: all), fit for safetensors.
@@ -180,13 +182,6 @@ class Model(nn.Module):
     def head_state(self, task: str) -> dict[str, Tensor]:
         """A copy of what serves this task alone, under the keys of :meth:`task_state`."""
         return copied(self._named([task], shared=False))
-
-    def load_head_state(self, state: Mapping[str, Tensor], task: str) -> None:
-        """Put back what :meth:`head_state` copied.
-
-        :raises polytask.errors.RunError: a weight is missing, left over, or of another shape; nothing is copied then.
-        """
-        copy_into(self._named([task], shared=False), state)
 
     def _represent(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
         """What the heads are given: of texts, a vector per row and then one per word."""

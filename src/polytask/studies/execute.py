@@ -114,9 +114,11 @@ def _scored(problem: Problem, models: tuple[Fitted, ...], seed: int) -> SeedRun:
 
 def predict(model: Fitted, table: Table) -> dict[str, dict[str, Array]]:
     """Answers of a model for all rows of a table."""
-    parts = [model.answers(batch.inputs) for batch in table.in_order(ROWS)]
+    numbers, batches = zip(*table.by_length(ROWS), strict=True)
+    parts = [model.answers(batch.inputs) for batch in batches]
+    back = torch.cat(numbers).argsort().numpy()
     return {
-        task: {key: np.concatenate([part[task][key] for part in parts]) for key in parts[0][task]}
+        task: {key: np.concatenate([part[task][key] for part in parts])[back] for key in parts[0][task]}
         for task in model.tasks
     }
 

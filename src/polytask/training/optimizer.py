@@ -17,7 +17,10 @@ def build_optimizer(model: Model, options: TrainingOptions, device: torch.device
     One fused kernel updates all parameters where that exists (on a small MLP and a CPU a third of the time of the
     default), except with fp16: there the gradient scaler must be able to unscale before clipping.
     """
-    groups = model.parameter_groups(options.weight_decay)
+    groups = [
+        group | {"lr": options.lr * group["lr_scale"]}
+        for group in model.parameter_groups(options.weight_decay, options.trunk_lr)
+    ]
     fused = device.type in FUSED and options.precision != "16-mixed"
     if options.optimizer == "sgd":
         return SGD(groups, lr=options.lr, momentum=options.momentum, fused=fused)

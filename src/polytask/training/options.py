@@ -27,6 +27,8 @@ class TrainingOptions:
 
     :param optimizer: ``"adamw"`` (Loshchilov & Hutter, ICLR 2019) or ``"sgd"`` with momentum.
     :param lr: learning rate, at its highest.
+    :param trunk_lr: factor on the learning rate of all but the heads: a pretrained encoder should learn more slowly
+        than heads that begin from nothing.
     :param weight_decay: decoupled for AdamW; never on norms, biases and other vectors.
     :param momentum: of ``"sgd"``.
     :param warmup: the learning rate grows linearly from 0: over this share of all steps if below 1, over this many
@@ -88,6 +90,7 @@ class TrainingOptions:
     accumulate: int = 1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
+    trunk_lr: float = 1.0
     weight_decay: float = 1e-2
     momentum: float = 0.9
     warmup: float = 0.0
@@ -119,6 +122,7 @@ class TrainingOptions:
         for name in (*at_least_one, *(n for n in optional if getattr(self, n) is not None)):
             self._require(name, getattr(self, name) >= 1, "a whole number of at least 1")
         self._require("lr", 0 < self.lr < math.inf, "a number above 0")
+        self._require("trunk_lr", 0 < self.trunk_lr < math.inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < math.inf, "a number of at least 0")
         self._require("momentum", 0 <= self.momentum < 1, "a number in [0, 1)")
         self._require("warmup", 0 <= self.warmup < math.inf, "a share of all steps below 1, or a number of steps")

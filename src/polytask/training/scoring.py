@@ -50,8 +50,10 @@ def _forward(model: Model, table: Table, fabric: Fabric | None, sums: Tensor | N
     """The outputs; the losses of each batch are added to ``sums``, and its labels: ``(2, T)``."""
     model.eval()
     parts: dict[str, list[Tensor | Ragged]] = {name: [] for name in model.tasks}
+    numbers: list[Tensor] = []
     with torch.inference_mode():
-        for batch in table.in_order(ROWS):
+        for rows, batch in table.by_length(ROWS):
+            numbers.append(rows)
             own = batch if fabric is None else batch.to(fabric.device)
             with nullcontext() if fabric is None else fabric.autocast():
                 outputs = model(own.inputs)
@@ -59,7 +61,11 @@ def _forward(model: Model, table: Table, fabric: Fabric | None, sums: Tensor | N
                 sums += torch.stack([part.detach().double().cpu() for part in model.loss_sums(outputs, own.targets)])
             for name, values in model.answers(outputs).items():
                 parts[name].append(on_cpu(values))
-    return {name: joined(values) for name, values in parts.items()}
+    order = torch.cat(numbers)
+    if bool((order[1:] > order[:-1]).all()):
+        return {name: joined(values) for name, values in parts.items()}
+    back = order.argsort()
+    return {name: joined(values)[back] for name, values in parts.items()}
 
 
 def on_cpu(values: Tensor | Ragged) -> Tensor | Ragged:

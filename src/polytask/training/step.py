@@ -123,13 +123,13 @@ class Stepper:
 
     @property
     def lr(self) -> float:
-        """The learning rate now."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The learning rate now, at its highest over the parameters."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of all parameters."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_scale"]
 
     def _backward(self, batch: Batch, totals: Tensor | None, share: float) -> StepResult:
         """Gradients of one batch; ``share`` of the step is its part of the penalty."""

@@ -1,0 +1,61 @@
+"""What people write about, and how they feel about it: two corpora of tweets, one model.
+
+Sentiment is the mean of twenty ratings from -4 to 4 per tweet (VADER); entities are those of WNUT 2017. No tweet has
+both labels. The model reads all of them, and tells both of any text.
+
+    python examples/sentiment_entities.py                             the small encoder, three seeds
+    python examples/sentiment_entities.py --encoder hf:minilm --seeds 1
+
+Data come from their official sources, or from the folder that POLYTASK_DATA names.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import polars as pl
+
+import polytask
+from polytask.datasets import fetch
+from polytask.record.compare import CompareRecord
+from polytask.report.terminal import print_comparison
+from pos_ner import budget
+
+TASKS = [
+    {"kind": "regression", "name": "sentiment", "metric": "r2"},
+    {"kind": "tagging", "name": "ner", "scheme": "BIO"},
+]
+
+
+def main() -> CompareRecord:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--encoder", default="words")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--run", default=None, help="folder for the record and its report")
+    options = parser.parse_args()
+    train, validation, test = sides()
+    learner = polytask.Learner(TASKS, encoder=options.encoder, training=budget(options.encoder, options.epochs))
+    record = polytask.compare(
+        learner, train, validation=validation, test=test, seeds=options.seeds, run=options.run, overwrite=True
+    )
+    print_comparison(record)
+    return record
+
+
+def sides() -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+    """Two corpora to learn from, to choose by and to judge by; tweets are parted at random."""
+    tweets = fetch("vader").frame.filter(pl.col("collection") == "tweets").select("text", "sentiment")
+    tweets = tweets[np.random.default_rng(0).permutation(tweets.height)]
+    wnut = fetch("wnut17")
+    assert wnut.validation is not None
+    return (
+        {"tweets": tweets[:2800], "wnut": wnut.train},
+        {"tweets": tweets[2800:3300], "wnut": wnut.validation},
+        {"tweets": tweets[3300:], "wnut": wnut.test},
+    )
+
+
+if __name__ == "__main__":
+    main()
