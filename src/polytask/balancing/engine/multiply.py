@@ -41,7 +41,10 @@ def onednn_share() -> float:
             return 1.0
     except (AttributeError, RuntimeError):  # a build without it
         return 1.0
-    return _best(lambda: _by_onednn(X, Y)) / _best(lambda: X @ Y)
+    times = [(_seconds(_by_onednn, X, Y), _seconds(torch.mm, X, Y)) for _ in range(8)]
+    return min(own for own, _ in times) / min(
+        blas for _, blas in times
+    )  # the fastest of several: others on the machine can only slow one down
 
 
 def speed(device: torch.device) -> float:
@@ -59,11 +62,7 @@ def _packed(X: Tensor) -> Tensor:
     return X if X.is_contiguous() or X.t().is_contiguous() else X.contiguous()
 
 
-def _best(run: Callable[[], Tensor]) -> float:
-    """Seconds of the fastest of some runs: others on the machine can only slow one down."""
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _seconds(product: Callable[[Tensor, Tensor], Tensor], X: Tensor, Y: Tensor) -> float:
+    start = time.thread_time()  # of this thread: what others on the machine get does not count
+    product(X, Y)
+    return time.thread_time() - start
