@@ -292,12 +292,14 @@ def test_a_selector_of_no_expert_poisons_nothing() -> None:
 
 def test_diagnostics_tell_a_collapse() -> None:
     uniform = gate_diagnostics(torch.full((5, 2, 4), 0.25), ("a", "b"))
+    shares = {f"gate_share/{gate}/{expert}": 0.25 for gate in "ab" for expert in (1, 2, 3, 4)}
     assert {name: float(v) for name, v in uniform.items()} == pytest.approx(
-        {"gate_entropy/a": 1.0, "gate_entropy/b": 1.0, "expert_use": 1.0}
+        {"gate_entropy/a": 1.0, "gate_entropy/b": 1.0, "expert_use": 1.0} | shares
     )
-    apart = gate_diagnostics(torch.eye(2).expand(5, 2, 2), ("a", "b"))
+    apart = gate_diagnostics(torch.eye(2).expand(5, 2, 2), ("a", "b"), ("left", "right"))
+    shares = {"gate_share/a/left": 1, "gate_share/a/right": 0, "gate_share/b/left": 0, "gate_share/b/right": 1}
     assert {name: float(v) for name, v in apart.items()} == pytest.approx(
-        {"gate_entropy/a": 0.0, "gate_entropy/b": 0.0, "expert_use": 1.0}
+        {"gate_entropy/a": 0.0, "gate_entropy/b": 0.0, "expert_use": 1.0} | shares
     )
     collapsed = gate_diagnostics(torch.tensor([1.0, 0.0, 0.0]).expand(5, 2, 3), ("a", "b"))
     assert float(collapsed["expert_use"]) == pytest.approx(0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from polytask.batch import Inputs
 from polytask.nets.model import Model
+
+State: TypeAlias = dict[str, Tensor]
 
 DEPTH = 2
 """Levels below "shared" or a task that the tree shows."""
@@ -43,6 +46,16 @@ def describe(model: Model) -> Branch:
 
     Tasks whose parts are alike are one branch.
     """
+    common, reached, own = owners(model)
+    branches = [_tree("shared by all tasks", common)] if common else []
+    branches += _merged(reached, ", read by others too", ", read by others too")
+    branches += _merged(own, " alone", "")
+    numbers = sum(value.numel() for value in model.task_state().values())
+    return Branch("model", numbers, tuple(branches))
+
+
+def owners(model: Model) -> tuple[State, dict[str, State], dict[str, State]]:
+    """Weights and buffers of all tasks as one; by task those that others read too; by task those of it alone."""
     whole = model.task_state()
     shared = {key.removeprefix("shared."): value for key, value in whole.items() if key.startswith("shared.")}
     own = {task: _plain(task, model.head_state(task)) for task in model.tasks}
@@ -50,10 +63,7 @@ def describe(model: Model) -> Branch:
         heads = {f"of.{task}.{key}": value for task, state in own.items() for key, value in state.items()}
         shared, own = shared | heads, {}
     common, reached = _parted(shared, model.tasks)
-    branches = [_tree("shared by all tasks", common)] if common else []
-    branches += _merged(reached, ", read by others too", ", read by others too")
-    branches += _merged(own, " alone", "")
-    return Branch("model", sum(value.numel() for value in whole.values()), tuple(branches))
+    return common, reached, own
 
 
 def _parted(shared: dict[str, Tensor], tasks: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from polytask.errors import RunError
 from polytask.record.json import Number, decode, encode
+from polytask.record.layout import LayoutFacts
 
 COMPARE_FILE = "compare.json"
 FORMAT = 1
@@ -81,6 +82,7 @@ class ContenderFacts:
     :param config: the resolved configuration, as JSON values.
     :param kind: one model per task, one model for all, a linear estimator for all, or boosted trees per task.
     :param primary: named beforehand as the one whose verdicts count: its Holm family holds no other contender.
+    :param layout: who shares what in its model; None where there are several, or no network.
     """
 
     name: str
@@ -89,6 +91,7 @@ class ContenderFacts:
     description: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     primary: bool = False
+    layout: LayoutFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from polytask.record.folder import read_file, write_file
 from polytask.record.json import Number, decode, encode
+from polytask.record.layout import LayoutFacts
 
 RUN_FILE = "run.json"
 FORMAT = 1
@@ -105,6 +106,7 @@ class RunRecord:
     :param status: ``"running"`` until the loop has ended (also after a kill).
     :param reason: why the loop ended.
     :param best_epoch: from 1; the epoch whose weights are kept when there is one model.
+    :param layout: who shares what; None in records of older versions.
     """
 
     polytask: str
@@ -122,6 +124,7 @@ class RunRecord:
     best_epoch: int = 0
     best_epoch_per_task: dict[str, int] = field(default_factory=dict)
     history: tuple[EpochRecord, ...] = ()
+    layout: LayoutFacts | None = None
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:

@@ -33,6 +33,7 @@ from polytask.report.reading import (
     score,
     tally,
 )
+from polytask.report.sharing import diagram
 from polytask.report.tables import VerdictRow, cost_rows, note_lines, verdict_rows
 
 SHOWN = 12
@@ -74,6 +75,7 @@ def render_comparison(record: CompareRecord) -> str:
     rivals = [_rival(record, contender, gallery) for contender in challengers(record)]
     weighed = [(contender, weights(record, contender)) for contender in record.contenders]
     drawn = place([costs(record)], gallery)
+    shared = [diagram(c.layout, c.title) for c in record.contenders if c.layout is not None]
     return page(
         "comparison.html.j2",
         gallery,
@@ -101,6 +103,8 @@ def render_comparison(record: CompareRecord) -> str:
         task_rows=[_task_row(task) for task in record.tasks],
         configs={c.name: json.dumps(c.config, indent=2, ensure_ascii=False) for c in record.contenders},
         splits=_split_rows(record),
+        sharing=shared,
+        sharing_kinds={kind for one in shared for kind in one.kinds},
         places={c.name: i % 6 for i, c in enumerate(record.contenders)},
         titles={c.name: c.title for c in record.contenders},
         shown=SHOWN,

@@ -16,6 +16,7 @@ from polytask.report.charts.weights import weights
 from polytask.report.comparison import SHOWN, place
 from polytask.report.html import Gallery, page
 from polytask.report.phrases import ABSENT, count, duration, number, storage
+from polytask.report.sharing import Diagram, diagram
 
 MODEL = "model"
 
@@ -49,6 +50,7 @@ def render_training(run: RunRecord) -> str:
         curves=drawn,
         weights=weighed,
         gradients=opposed,
+        sharing=_sharing(run),
         skipped={task: steps for task, steps in skipped.items() if steps},
         config=json.dumps(run.config, indent=2, ensure_ascii=False),
         sizes=[storage(source.size) if source.size else "" for source in run.sources],
@@ -99,6 +101,14 @@ def as_comparison(run: RunRecord) -> CompareRecord:
         ),
         gradients=() if gradients is None else (gradients,),
     )
+
+
+def _sharing(run: RunRecord) -> Diagram | None:
+    """Who shares what, with the gates as they were at the best epoch."""
+    if run.layout is None:
+        return None
+    best = next((e.diagnostics for e in run.history if e.epoch == run.best_epoch), {})
+    return diagram(run.layout.with_gates(best), MODEL)
 
 
 def _row(run: RunRecord, task: str) -> dict[str, Any]:

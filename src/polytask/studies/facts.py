@@ -30,6 +30,7 @@ from polytask.record.compare import (
     VerdictFacts,
     WeightTrace,
 )
+from polytask.record.layout import LayoutFacts
 from polytask.record.traces import gradient_trace
 from polytask.studies.execute import Results, latencies_ms
 from polytask.studies.problem import Problem
@@ -78,9 +79,19 @@ def contender_facts(results: Results, primary: str) -> tuple[ContenderFacts, ...
             description=c.description,
             config=c.trainer.describe(),
             primary=c.name == primary,
+            layout=_layout(results, c.name),
         )
         for c in results.contenders
     )
+
+
+def _layout(results: Results, contender: str) -> LayoutFacts | None:
+    """Of a contender with one network: its parts, and its gates averaged over the seeds."""
+    models = [run.models for run in results.runs[contender]]
+    first = models[0][0].layout
+    if first is None or len(models[0]) > 1:
+        return None
+    return first.mean_gates([own[0].layout for own in models])
 
 
 def score_facts(problem: Problem, results: Results) -> tuple[ScoreFacts, ...]:

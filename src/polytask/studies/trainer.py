@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from polytask.batch import Inputs
+from polytask.record.layout import LayoutFacts
 from polytask.record.run import EpochRecord
 from polytask.studies.problem import Part, Problem
 from polytask.tasks.task import Array
@@ -22,6 +23,7 @@ class Fitted(ABC):
     :param memory_bytes: what one training step holds: weights, gradients, moments, kept activations; NaN if unknown.
     :param history: one record per epoch; empty where there are no epochs.
     :param selected: value on the validation rows that chose its weights; higher is better.
+    :param layout: who shares what in a network, with its gates.
     """
 
     tasks: tuple[str, ...]
@@ -33,6 +35,7 @@ class Fitted(ABC):
     history: Sequence[EpochRecord]
     best_epochs: dict[str, int]
     selected: float
+    layout: LayoutFacts | None = None
 
     @abstractmethod
     def answers(self, inputs: Inputs) -> dict[str, dict[str, Array]]:

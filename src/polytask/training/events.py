@@ -10,6 +10,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from polytask.batch import TaskLosses
+from polytask.record.layout import LayoutFacts
 from polytask.record.run import EpochRecord
 
 
@@ -21,6 +22,7 @@ class RunStarted:
     :param steps: most optimizer steps of the whole run.
     :param parameters: trainable numbers of the model.
     :param device: where it trains.
+    :param layout: who shares what.
     """
 
     tasks: tuple[str, ...]
@@ -31,6 +33,7 @@ class RunStarted:
     seed: int
     epoch: int = 0
     step: int = 0
+    layout: LayoutFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from polytask.batch import Batch
-from polytask.data.batches import Batches
 from polytask.errors import TrainingError, plural
+from polytask.record.layout import LayoutFacts
 from polytask.record.run import EpochRecord
+from polytask.training.batching import AnyBatches
 from polytask.training.events import (
     CheckpointSaved,
     EpochDone,
@@ -42,11 +43,12 @@ class Job:
     :param save: writes a checkpoint; None when there is no run folder.
     :param judge: says how well each task is solved on training rows, after an epoch; None if the balancer does not ask.
     :param stop_here: train no further; the best epoch so far is kept.
+    :param layout: who shares what, for the record.
     """
 
     fabric: Fabric
     stepper: Stepper
-    batches: Batches
+    batches: AnyBatches
     validator: Validator
     options: TrainingOptions
     seed: int
@@ -54,6 +56,7 @@ class Job:
     save: Save | None = None
     judge: Judge | None = None
     stop_here: bool = False
+    layout: LayoutFacts | None = None
 
 
 def train(job: Job) -> Iterator[Event]:
@@ -73,6 +76,7 @@ def train(job: Job) -> Iterator[Event]:
         job.seed,
         progress.epoch,
         progress.step,
+        job.layout,
     )
     while (reason := _why_stop(job)) is None:
         yield from _steps(job)

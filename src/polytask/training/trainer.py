@@ -19,15 +19,18 @@ from torch import Tensor
 
 from polytask.balancing.methods.equal import Equal
 from polytask.batch import InputSpec
-from polytask.data.batches import Batches
 from polytask.data.sampling.sampler import Sampler
 from polytask.data.table import Table
 from polytask.errors import ConfigError, RunError
+from polytask.nets.layout import layout
 from polytask.nets.model import Model
+from polytask.nets.sharing import SHARING
 from polytask.nets.sharing.hard import Hard
+from polytask.record.layout import LayoutFacts
 from polytask.record.run import EpochRecord
 from polytask.tasks.task import Target, labelled
 from polytask.training.balance import balance, judge_of
+from polytask.training.batching import AnyBatches, batches_of
 from polytask.training.checkpoint import load_checkpoint, save_checkpoint
 from polytask.training.events import Event, Listener, LossSkipped, RunFinished, RunStopped
 from polytask.training.loop import Job, Save, train
@@ -56,6 +59,7 @@ class Trained:
     :param steps: optimizer steps.
     :param reason: why the loop ended.
     :param parameters: trainable numbers of one model.
+    :param layout: who shares what in it.
     """
 
     parts: tuple[Part, ...]
@@ -66,6 +70,7 @@ class Trained:
     steps: int
     reason: str
     parameters: int
+    layout: LayoutFacts
 
     @property
     def model(self) -> Model:
@@ -138,6 +143,7 @@ def train_model(
             total=min(total, options.max_steps or total),
             teachers=teachers,
         )
+        own = layout(model, table.batch(torch.arange(1)).inputs.to(fabric.device), SHARING.name_of(recipe.sharing))
         torch.manual_seed(seed + fabric.global_rank)  # dropout differs between ranks, initial weights do not
         progress = _begin(run, stepper, targets, seed, recipe.sharing.settled)
         if stop_here and not progress.epoch:
@@ -145,9 +151,9 @@ def train_model(
         validator = Validator(held_out, targets, units, options.select_by)
         judge = judge_of(recipe.balancer, model, fabric, train_table, targets, seed=seed)
         save = _saver(run, stepper, progress)
-        job = Job(fabric, stepper, batches, validator, options, seed, progress, save, judge, stop_here)
+        job = Job(fabric, stepper, batches, validator, options, seed, progress, save, judge, stop_here, own)
         finished = _listen(train(job), listeners if fabric.is_global_zero else ())
-        return _trained(model, targets, recipe, progress, finished)
+        return _trained(model, targets, recipe, progress, finished, own_layout=own)
 
 
 def _alone(target: Target, table: Table, spec: InputSpec, recipe: Recipe, **options: Any) -> Model:
@@ -184,20 +190,20 @@ def loss_units(table: Table, targets: Sequence[Target], *, normalise: bool = Tru
     """
     if not normalise:
         return {target.task.name: 1.0 for target in targets}
-    sizes = {t.task.name: abs(t.reference_loss(table.labels(t.task.name))) for t in targets}
+    sizes = {t.task.name: abs(t.reference_loss(table.labels(t.task.name, draw=0))) for t in targets}
     return {name: size if math.isfinite(size) and size > 1e-8 else 1.0 for name, size in sizes.items()}
 
 
-def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> Batches:
+def _batches(table: Table, sampler: Sampler, options: TrainingOptions, seed: int, fabric: Fabric) -> AnyBatches:
     world = fabric.world_size
-    if options.batch_size % world:
-        raise ConfigError(
-            f"expected a multiple of the {world} processes, found {options.batch_size}.",
-            where="training.batch_size",
-            do="batch_size counts the rows of all devices together.",
-        )
-    share = options.batch_size // world
-    return Batches(table, sampler, share, seed, options.epochs, rank=fabric.global_rank, world=world)
+    for name in ("batch_size", "batch_tokens"):
+        if (getattr(options, name) or 0) % world:
+            raise ConfigError(
+                f"expected a multiple of the {world} processes, found {getattr(options, name)}.",
+                where=f"training.{name}",
+                do=f"{name} counts what all devices get together.",
+            )
+    return batches_of(table, sampler, options, seed, rank=fabric.global_rank, world=world)
 
 
 def _begin(run: Path | None, stepper: Stepper, targets: Sequence[Target], seed: int, settled: float) -> Progress:
@@ -248,7 +254,13 @@ def _skip_message(event: LossSkipped) -> str:
 
 
 def _trained(
-    model: Model, targets: Sequence[Target], recipe: Recipe, progress: Progress, finished: RunFinished
+    model: Model,
+    targets: Sequence[Target],
+    recipe: Recipe,
+    progress: Progress,
+    finished: RunFinished,
+    *,
+    own_layout: LayoutFacts,
 ) -> Trained:
     model.to("cpu").eval()
     kept = progress.selection.kept(model.tasks)
@@ -268,6 +280,7 @@ def _trained(
         finished.steps,
         finished.reason,
         sum(p.numel() for p in model.parameters()),
+        own_layout,
     )
 
 

@@ -21,7 +21,7 @@ from polytask.nets.sharing.experts import (
     run,
     shared_experts,
 )
-from polytask.nets.sharing.gates import SoftmaxGate, gate_diagnostics, summary
+from polytask.nets.sharing.gates import SoftmaxGate, gate_diagnostics, shared_and_own, summary
 from polytask.nets.sharing.parted import PartedShared
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.stacked import repeated
@@ -86,7 +86,7 @@ class CGCShared(PartedShared):
         """The entropy of the gates, and the share of the private experts in each task's mixture."""
         gates = representation.side["gates"].detach()
         private = gates[..., self.shared.count :].sum(-1).mean(0)
-        found = gate_diagnostics(gates, self.tasks)
+        found = gate_diagnostics(gates, self.tasks, shared_and_own(self.shared.count, self.each))
         found.pop("expert_use")  # the gates mix different experts
         return found | {f"private_share/{task}": private[i] for i, task in enumerate(self.tasks)}
 

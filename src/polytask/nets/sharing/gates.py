@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from polytask.batch import Features
 from polytask.nets.encoders.tokens import token_rows
+from polytask.record.layout import ENTROPY, SHARE
 
 FLOOR = 1e-12
 """Keeps the logarithm of a weight of 0 finite; 0 log 0 is 0 all the same."""
@@ -94,16 +95,27 @@ def entropy(weights: Tensor) -> Tensor:
     return -(weights * weights.clamp(min=FLOOR).log()).sum(-1)
 
 
-def gate_diagnostics(weights: Tensor, gates: Sequence[str]) -> dict[str, Tensor]:
+def gate_diagnostics(weights: Tensor, gates: Sequence[str], experts: Sequence[str] = ()) -> dict[str, Tensor]:
     """How far experts have collapsed, gate by gate, and over all gates.
 
     - ``gate_entropy/<gate>``: mean entropy of a gate over log n: 0 when one expert is left, 1 when all count alike.
     - ``expert_use``: entropy of the mean weights over rows and gates, over log n. Near 0 all experts but one are dead.
+    - ``gate_share/<gate>/<expert>``: mean weight of an expert.
 
     :param weights: ``(N, G, n)``.
+    :param experts: their names; default: 1, 2, ... n.
     """
     weights = weights.detach()
     scale = math.log(max(weights.shape[-1], 2))
-    own = entropy(weights).mean(0) / scale
-    use = entropy(weights.mean((0, 1))) / scale
-    return {f"gate_entropy/{gate}": own[i] for i, gate in enumerate(gates)} | {"expert_use": use}
+    own, shares = entropy(weights).mean(0) / scale, weights.mean(0)
+    found = {f"{ENTROPY}{gate}": own[i] for i, gate in enumerate(gates)}
+    found["expert_use"] = entropy(shares.mean(0)) / scale
+    names = experts or [str(i + 1) for i in range(weights.shape[-1])]
+    return found | {
+        f"{SHARE}{gate}/{name}": shares[i, j] for i, gate in enumerate(gates) for j, name in enumerate(names)
+    }
+
+
+def shared_and_own(shared: int, own: int) -> list[str]:
+    """Names of shared experts and of a task's own: ``["shared 1", "shared 2", "own 1"]``."""
+    return [f"shared {i + 1}" for i in range(shared)] + [f"own {i + 1}" for i in range(own)]

@@ -15,7 +15,7 @@ from polytask.nets.encoders.encoder import Encoder, Stages
 from polytask.nets.sharing.checks import at_least
 from polytask.nets.sharing.depths import groups_of
 from polytask.nets.sharing.experts import features_of, first_of, mix_own, repeated_each, stemless, summaries, tensor_of
-from polytask.nets.sharing.gates import SoftmaxGate, gate_diagnostics, mix, summary
+from polytask.nets.sharing.gates import SoftmaxGate, gate_diagnostics, mix, shared_and_own, summary
 from polytask.nets.sharing.parted import PartedShared
 from polytask.nets.sharing.sharing import Representation, Shared, Sharing
 from polytask.nets.stacked import Stack, repeated
@@ -90,6 +90,7 @@ class PLEShared(PartedShared):
             )
             for level, blocks in enumerate(groups)
         )
+        self.names = shared_and_own(options.shared_experts, options.task_experts)
         self.pool = Stack([one.pool for one in private[:: options.task_experts]], stackable=first.stackable)
 
     def forward(self, inputs: Inputs, tasks: tuple[str, ...] | None = None) -> Representation:
@@ -104,7 +105,7 @@ class PLEShared(PartedShared):
 
     def diagnostics(self, representation: Representation) -> dict[str, Tensor]:
         """The entropy of the gates of the last level."""
-        found = gate_diagnostics(representation.side["gates"], self.tasks)
+        found = gate_diagnostics(representation.side["gates"], self.tasks, self.names)
         found.pop("expert_use")  # the gates mix different experts
         return found
 

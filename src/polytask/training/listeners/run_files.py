@@ -34,7 +34,9 @@ class RunFiles:
         """Write what an event changes."""
         if isinstance(event, RunStarted):
             history = self.record.history[: event.epoch]
-            self.record = replace(self.record, parameters=event.parameters, status="running", history=history)
+            self.record = replace(
+                self.record, parameters=event.parameters, status="running", history=history, layout=event.layout
+            )
             self.record.write(self.folder)
         elif isinstance(event, EpochDone):
             self.record = replace(
