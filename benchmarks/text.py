@@ -120,9 +120,8 @@ def models(encoder: Encoder, train: dict[str, pl.DataFrame], test: dict[str, pl.
             one.answer(texts)
     for one in (joint, *singles):  # the first round warms up
         one.seconds = {kind: measured[1:] for kind, measured in one.seconds.items()}
-    print(
-        f"\n{type(encoder).__name__}\n\n| model | batches | an epoch, s | 64 sentences answered, ms |\n|---|---|---|---|"
-    )
+    print(f"\n{type(encoder).__name__}\n")
+    print("| model | batches | an epoch, s | 64 sentences answered, ms |\n|---|---|---|---|")
     for one in (joint, *singles):
         print(
             f"| {one.name} | {one.batches.steps} | {median(one.epoch()):.2f} "

@@ -41,7 +41,7 @@ def main() -> CompareRecord:
     parser.add_argument("--encoder", default="words")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--sentences", type=int, default=None, help="of the treebank's training part; default all")
+    parser.add_argument("--sentences", type=int, default=None, help="of each part of each corpus; default all")
     parser.add_argument("--run", default=None, help="folder for the record and its report")
     options = parser.parse_args()
     train, validation, test = sides(options.sentences)
@@ -63,7 +63,7 @@ def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.
     """Three corpora to learn from, to choose by and to judge by."""
     ewt, names, wnut = fetch("ud_ewt"), fetch("uner_ewt").table, fetch("wnut17")
     columns = ["words", "upos", "feats", "lemma", "head", "deprel"]
-    train = {"ewt": ewt.train.select(columns).head(sentences), "names": names[:1500], "wnut": common(wnut.train)}
+    train = {"ewt": ewt.train.select(columns), "names": names[:1500], "wnut": common(wnut.train)}
     assert ewt.validation is not None
     assert wnut.validation is not None
     held = {
@@ -71,7 +71,11 @@ def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.
         "names": names[1500:1700],
         "wnut": common(wnut.validation),
     }
-    return train, held, {"ewt": ewt.test.select(columns), "names": names[1700:], "wnut": common(wnut.test)}
+    judge = {"ewt": ewt.test.select(columns), "names": names[1700:], "wnut": common(wnut.test)}
+    train, held, judge = (
+        {name: table.head(sentences) for name, table in side.items()} for side in (train, held, judge)
+    )
+    return train, held, judge
 
 
 def common(table: pl.DataFrame) -> pl.DataFrame:

@@ -33,9 +33,10 @@ def main() -> CompareRecord:
     parser.add_argument("--encoder", default="words")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--sentences", type=int, default=None, help="of each part of each corpus; default all")
     parser.add_argument("--run", default=None, help="folder for the record and its report")
     options = parser.parse_args()
-    train, validation, test = sides()
+    train, validation, test = sides(options.sentences)
     learner = polytask.Learner(TASKS, encoder=options.encoder, training=budget(options.encoder, options.epochs))
     record = polytask.compare(
         learner, train, validation=validation, test=test, seeds=options.seeds, run=options.run, overwrite=True
@@ -44,16 +45,16 @@ def main() -> CompareRecord:
     return record
 
 
-def sides() -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
     """Two corpora to learn from, to choose by and to judge by; tweets are parted at random."""
     tweets = fetch("vader").frame.filter(pl.col("collection") == "tweets").select("text", "sentiment")
     tweets = tweets[np.random.default_rng(0).permutation(tweets.height)]
     wnut = fetch("wnut17")
     assert wnut.validation is not None
     return (
-        {"tweets": tweets[:2800], "wnut": wnut.train},
-        {"tweets": tweets[2800:3300], "wnut": wnut.validation},
-        {"tweets": tweets[3300:], "wnut": wnut.test},
+        {"tweets": tweets[:2800].head(sentences), "wnut": wnut.train.head(sentences)},
+        {"tweets": tweets[2800:3300].head(sentences), "wnut": wnut.validation.head(sentences)},
+        {"tweets": tweets[3300:].head(sentences), "wnut": wnut.test.head(sentences)},
     )
 
 
