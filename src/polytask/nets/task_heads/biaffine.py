@@ -15,7 +15,7 @@ from polytask.nets.task_heads.labelled import owners, padded, places, with_label
 from polytask.nets.units import Units, real_words
 from polytask.tasks.task import Target
 
-ARC, RELATION = 256, 64
+ARC, RELATION = 192, 40
 """Numbers per word that arcs and relations are scored by."""
 DROPOUT = 0.33
 
@@ -43,7 +43,6 @@ class BiaffineHead(TaskHead):
         self.task = target.task.name
         self.root = nn.Parameter(torch.randn(width) * width**-0.5)
         self.project = nn.Linear(width, 2 * ARC + 2 * RELATION)
-        self.dropout = nn.Dropout(DROPOUT)
         self.arcs = nn.Parameter(torch.zeros(ARC + 1, ARC))
         self.relations = nn.Parameter(torch.zeros(target.outputs, RELATION + 1, RELATION + 1))
         self.relation_bias = nn.Parameter(target.bias().to(torch.float32).clone())
@@ -93,10 +92,18 @@ class BiaffineHead(TaskHead):
         Among the heads the roots of all texts come first.
         """
         texts = len(units.counts)
+        whose = torch.cat([torch.arange(texts, device=self.root.device), owners(units.counts)])
         vectors = torch.cat([self.root.expand(texts, -1), units.words.to(self.root.dtype)])
-        joint = self.dropout(functional.leaky_relu(self.project(self.dropout(vectors)), 0.1))
+        joint = self._dropped(functional.leaky_relu(self.project(self._dropped(vectors, whose)), 0.1), whose)
         arc_word, arc_head, word, head = joint.split([ARC, ARC, RELATION, RELATION], -1)
         return arc_word[texts:], arc_head, word[texts:], head
+
+    def _dropped(self, values: Tensor, whose: Tensor) -> Tensor:
+        """Dropout with one mask for all words of a text, as in the paper: ``(N + M, D)``."""
+        if not self.training:
+            return values
+        masks = functional.dropout(values.new_ones(int(whose.max()) + 1, values.shape[1]), DROPOUT)
+        return values * masks.index_select(0, whose)
 
     def _arc_scores(self, parts: tuple[Tensor, ...], real: Tensor) -> Tensor:
         """Scores of every word's heads, the root first; -inf for padding and the word itself: ``(N, L, 1 + L)``."""
