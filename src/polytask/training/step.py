@@ -23,7 +23,7 @@ from polytask.tasks.task import labelled
 from polytask.training.bilevel.steps import BilevelSteps
 from polytask.training.distillation import Teachers
 from polytask.training.options import TrainingOptions, lr_factor
-from polytask.training.ranks import average_gradients, sum_over_ranks, with_value
+from polytask.training.ranks import average_buffers, average_gradients, sum_over_ranks, with_value
 from polytask.training.tally import GradientTally, Tally
 
 
@@ -101,6 +101,22 @@ class Stepper:
 
         :param step: optimizer steps before this one.
         """
+        result = self._step(batches, step)
+        if self.fabric.world_size > 1:
+            average_buffers(self.fabric, self.model)
+        return result
+
+    @property
+    def lr(self) -> float:
+        """The learning rate now, at its highest over the parameters."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of all parameters."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_scale", 1.0)
+
+    def _step(self, batches: Sequence[Batch], step: int) -> StepResult:
         if self._is_scheduled:
             self.set_lr(self.options.lr * lr_factor(step, self.total, self.options))
         if self.teachers is not None:
@@ -120,16 +136,6 @@ class Stepper:
                 self.tally.add(result.losses, result.weights)
         last = taken[-1] if len(taken) == 1 else self._joined(taken)
         return StepResult(last.losses, last.weights, bad)
-
-    @property
-    def lr(self) -> float:
-        """The learning rate now, at its highest over the parameters."""
-        return max(float(group["lr"]) for group in self.optimizer.param_groups)
-
-    def set_lr(self, lr: float) -> None:
-        """Set the learning rate of all parameters."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["lr_scale"]
 
     def _backward(self, batch: Batch, totals: Tensor | None, share: float) -> StepResult:
         """Gradients of one batch; ``share`` of the step is its part of the penalty."""

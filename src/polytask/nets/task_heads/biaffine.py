@@ -95,7 +95,7 @@ class BiaffineHead(TaskHead):
         whose = torch.cat([torch.arange(texts, device=self.root.device), owners(units.counts)])
         vectors = torch.cat([self.root.expand(texts, -1), units.words.to(self.root.dtype)])
         joint = self._dropped(functional.leaky_relu(self.project(self._dropped(vectors, whose)), 0.1), whose)
-        arc_word, arc_head, word, head = joint.split([ARC, ARC, RELATION, RELATION], -1)
+        arc_word, arc_head, word, head = torch.split(joint, [ARC, ARC, RELATION, RELATION], -1)
         return arc_word[texts:], arc_head, word[texts:], head
 
     def _dropped(self, values: Tensor, whose: Tensor) -> Tensor:
