@@ -50,6 +50,22 @@ def average_gradients(fabric: Fabric, model: nn.Module) -> None:
         parameter.grad = part.view_as(parameter).clone()
 
 
+def average_buffers(fabric: Fabric, model: nn.Module) -> None:
+    """Replace what the model remembers of batches by its mean over all ranks, in one message.
+
+    Running statistics of norms and running units of losses come from the rows of one rank. Left alone they would make
+    as many models as there are ranks, of which one is saved. Constants, which no state has, take no part.
+    """
+    saved = model.state_dict().keys()
+    buffers = [buffer for name, buffer in model.named_buffers() if name in saved and buffer.is_floating_point()]
+    if not buffers:
+        return
+    flat = torch.cat([buffer.flatten().double() for buffer in buffers])  # what is equal already stays as it is
+    mean = sum_over_ranks(fabric, flat) / fabric.world_size
+    for buffer, part in zip(buffers, torch.split(mean, [b.numel() for b in buffers]), strict=True):
+        buffer.copy_(part.view_as(buffer))
+
+
 def with_value(graded: Tensor, value: Tensor) -> Tensor:
     """The number ``value`` with the gradient of ``graded``: ``graded + (value - graded).detach()`` without rounding."""
     seen: Tensor = _WithValue.apply(graded, value)  # type: ignore[no-untyped-call]  # torch leaves it untyped

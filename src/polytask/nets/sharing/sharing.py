@@ -84,6 +84,7 @@ class Shared(nn.Module, ABC):
 
         Regularisers of parameters, and side losses of this batch (a discriminator, the entropy of gates) computed
         from ``representation.side``. It is measured beside losses in units of the best constant predictor.
+        Of several processes, or accumulated batches, each is penalised for its own rows, and the mean counts.
 
         :param representation: what :meth:`forward` returned in training mode.
         :param targets: the labels of the same rows; which of them are missing tells whose rows they are.
