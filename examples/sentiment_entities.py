@@ -52,9 +52,9 @@ def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.
     wnut = fetch("wnut17")
     assert wnut.validation is not None
     return (
-        {"tweets": tweets[:2800].head(sentences), "wnut": wnut.train.head(sentences)},
-        {"tweets": tweets[2800:3300].head(sentences), "wnut": wnut.validation.head(sentences)},
-        {"tweets": tweets[3300:].head(sentences), "wnut": wnut.test.head(sentences)},
+        {"tweets": tweets[:2800][:sentences], "wnut": wnut.train[:sentences]},
+        {"tweets": tweets[2800:3300][:sentences], "wnut": wnut.validation[:sentences]},
+        {"tweets": tweets[3300:][:sentences], "wnut": wnut.test[:sentences]},
     )
 
 
