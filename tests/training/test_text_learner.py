@@ -168,3 +168,16 @@ def test_missing_texts_and_labels_are_named() -> None:
     short = TRAIN.with_columns(pos=pl.col("pos").list.head(2))
     with pytest.raises(DataError, match="pos"):
         Learner([Tagging("pos")], encoder=SMALL).fit(short)
+
+
+def test_pairs_of_texts_need_two_columns_and_tell_them_apart() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (rng.choice(["the dog", "Anna", "a house"], 120).tolist() for _ in range(2))
+    table = pl.DataFrame(
+        {"a": first, "b": second, "same": ["yes" if x == y else "no" for x, y in zip(first, second, strict=True)]}
+    )
+    task = {"kind": "pair_classification", "name": "same"}
+    learner = Learner([task], encoder=SMALL, schema={"text": ["a", "b"]}, training=BUDGET | {"epochs": 15}).fit(table)
+    assert learner.evaluate(table)["same"].value > 0.8
+    with pytest.raises(DataError, match="2 texts"):
+        Learner([task], encoder=SMALL, schema={"text": ["a"]}).fit(table)

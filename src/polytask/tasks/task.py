@@ -88,6 +88,8 @@ class Task(ABC):
     paper: ClassVar[Paper | None] = None
     vector: ClassVar[bool] = False
     """Whether the task may have several target columns."""
+    texts: ClassVar[int] = 1
+    """How many texts a row must have, for tasks about texts."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Input columns that ``fit`` and ``encode`` see beside the target columns: lemmas are rules that edit words."""
     masks_words: ClassVar[float] = 0.0

@@ -174,15 +174,23 @@ def _schema(
     if isinstance(options, Before):
         return options.schema
     if tokenizer is not None:
-        return TextSchema.fit(seen, tokenizer, text=options.text or None)
+        schema = TextSchema.fit(seen, tokenizer, text=options.text or None)
+        for task in tasks:
+            if task.texts > len(schema.text):
+                raise DataError(
+                    f"it is about {task.texts} texts, and the rows have one ({schema.text[0]!r}).",
+                    where=f"task {task.name!r}",
+                    do="Name both columns: schema: {text: [first, second]}.",
+                )
+        return schema
     labels = {column for task in tasks for column in task.columns}
     everywhere = {name for frame in seen.values() for name in names_of(frame)}
     _check_labels(tasks, everywhere)
     left_out = [*sorted(labels & everywhere), *(column for column in exclude if column not in labels)]
-    schema = Schema.fit(seen, exclude=left_out, features=features, options=options)
+    own = Schema.fit(seen, exclude=left_out, features=features, options=options)
     for frame in seen.values():
-        check_leakage(frame, schema.names, labels)
-    return schema
+        check_leakage(frame, own.names, labels)
+    return own
 
 
 def with_words(schema: AnySchema, frames: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:

@@ -10,14 +10,15 @@ from polytask.nets.sharing.presence import of_unit
 from polytask.nets.sharing.side_heads import SideHead
 from polytask.tasks.binary import Binary
 from polytask.tasks.multiclass import Multiclass
+from polytask.tasks.tagging import Tagging
 from polytask.tasks.task import Target, Task
 
 
 class LabelEmbedding(nn.Module):
     r"""The likely label of a task as a vector :math:`\sum_j p(j) \, e(j)`.
 
-    A binary task has two labels, a multiclass task one for each class. Of any other task the vector is linear in what
-    its head puts out. Embeddings start normal with variance 1 / D.
+    A binary task has two labels, a multiclass task or a tagger one for each class. Of any other task the vector is
+    linear in what its head puts out. Embeddings start normal with variance 1 / D.
 
     :param target: the task.
     :param width: D.
@@ -54,4 +55,4 @@ def soft_labels(task: Task, outputs: Tensor) -> Tensor:
     if isinstance(task, Binary):
         p = outputs.sigmoid()
         return torch.cat([1 - p, p], 1)
-    return outputs.softmax(1) if isinstance(task, Multiclass) else outputs
+    return outputs.softmax(1) if isinstance(task, Multiclass | Tagging) else outputs
