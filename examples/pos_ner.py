@@ -26,7 +26,7 @@ from polytask.report.terminal import print_comparison
 TYPES = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG"}
 """Types of WNUT 2017 that Universal NER knows too; creative works and products are no names to it."""
 
-PRETRAINED = {"lr": 1e-3, "trunk_lr": 0.1, "warmup": 0.1, "schedule": "cosine"}
+PRETRAINED = {"lr": 1e-3, "trunk_lr": 0.2, "warmup": 0.1, "schedule": "cosine", "precision": "bf16-mixed"}
 TASKS = [
     {"kind": "tagging", "name": "upos"},
     {"kind": "morph_tagging", "name": "feats"},
@@ -54,7 +54,7 @@ def main() -> CompareRecord:
 
 
 def budget(encoder: str, epochs: int) -> dict[str, Any]:
-    """Batches of tokens; a pretrained trunk learns more slowly than the heads."""
+    """Batches of tokens; a pretrained trunk learns more slowly than the heads, and in bfloat16."""
     own = PRETRAINED if encoder.startswith("hf") else {"lr": 3e-3, "schedule": "cosine"}
     return {"epochs": epochs, "batch_tokens": 2048, "batch_size": 128, "patience": 3, "select_by": "metric", **own}
 

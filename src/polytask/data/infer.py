@@ -49,7 +49,8 @@ def learn(series: pl.Series, options: SchemaOptions, *, keep: bool = False) -> t
         raise DataError(
             f"a column of type {series.dtype} cannot be a feature.",
             where=f"column {name!r}",
-            do=f"Leave it out with exclude=[{name!r}], or turn it into plain columns first.",
+            do=f"Leave it out with exclude=[{name!r}], or turn it into plain columns first. Lists of words are read by "
+            "encoders of texts: encoder: words, or hf:FOLDER.",
         )
     if name in options.categorical:
         return _category(series, options)
