@@ -72,9 +72,7 @@ def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.
         "wnut": common(wnut.validation),
     }
     judge = {"ewt": ewt.test.select(columns), "names": names[1700:], "wnut": common(wnut.test)}
-    train, held, judge = (
-        {name: table[:sentences] for name, table in side.items()} for side in (train, held, judge)
-    )
+    train, held, judge = ({name: table[:sentences] for name, table in side.items()} for side in (train, held, judge))
     return train, held, judge
 
 
