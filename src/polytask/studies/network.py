@@ -13,6 +13,7 @@ import torch
 from polytask.batch import Inputs
 from polytask.catalogue import changed_fields
 from polytask.data import SAMPLERS
+from polytask.data.table import Table
 from polytask.nets.encoders import ENCODERS
 from polytask.nets.sharing import SHARING
 from polytask.record.run import EpochRecord
@@ -54,13 +55,13 @@ class Network(Trainer):
     def fit(self, problem: Problem, tasks: tuple[str, ...], part: Part, seed: int) -> Fitted:
         """One network for these tasks."""
         targets = problem.chosen(tasks)
-        known = torch.stack([labelled(part.train.labels(task)) for task in tasks]).any(0)
-        own = part.train if bool(known.all()) else part.train.take(known.nonzero()[:, 0])
+        own = carrying(part.train, tasks)
+        held = None if part.validation is None else carrying(part.validation, tasks)
         options = same_budget(
             self.recipe.options, updates(part.train, self.recipe.options), updates(own, self.recipe.options)
         )
         recipe = dataclasses.replace(self.recipe, options=options)
-        trained = train_model(own, problem.spec, targets, recipe, validation=part.validation, seed=seed)
+        trained = train_model(own, problem.spec, targets, recipe, validation=held, seed=seed)
         batch = own.batch(torch.arange(min(options.batch_size, len(own))))
         return FittedNetwork(trained, tasks, float(step_bytes(trained.model, batch)))
 
@@ -68,6 +69,12 @@ class Network(Trainer):
         """The same recipe with at most so many optimizer steps per model."""
         options = dataclasses.replace(self.recipe.options, max_steps=max(1, steps))
         return Network(dataclasses.replace(self.recipe, options=options))
+
+
+def carrying(table: Table, tasks: tuple[str, ...]) -> Table:
+    """The rows that carry a label of one of these tasks; all, if none does."""
+    known = torch.stack([labelled(table.labels(task)) for task in tasks]).any(0)
+    return table.take(known.nonzero()[:, 0]) if bool(known.any()) and not bool(known.all()) else table
 
 
 def same_budget(options: TrainingOptions, full: int, own: int) -> TrainingOptions:
