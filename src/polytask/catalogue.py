@@ -181,7 +181,7 @@ class Catalogue(Generic[V]):
     def nested(self, cls: type[V]) -> set[str]:
         """The fields that hold a variant of this catalogue: variants that wrap another one."""
         hints = get_type_hints(cls)
-        kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # variants are dataclasses
         return {name for name, kind in kinds.items() if inspect.isclass(kind) and issubclass(kind, self.base)}
 
     def rows(self) -> list[Row]:
@@ -193,7 +193,7 @@ class Catalogue(Generic[V]):
                 paper=getattr(cls, "paper", None),
                 fields=tuple(
                     (f.name, str(f.type), "" if (d := default_of(f)) is dataclasses.MISSING else repr(d))
-                    for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+                    for f in dataclasses.fields(cls)  # type: ignore[arg-type]  # variants are dataclasses
                 ),
             )
             for name, cls in self._variants.items()
@@ -219,7 +219,7 @@ def make(cls: type[V], fields: Mapping[str, Any], *, where: str, built: Set[str]
     :param built: fields whose values are variants already; they are taken as they are.
     :raises ConfigError: with the path to the wrong key.
     """
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # variants are dataclasses
     for key in fields:
         if key not in known:
             raise ConfigError(f"unknown key {key!r}.", where=where, do=did_you_mean(str(key), known))
