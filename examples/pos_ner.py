@@ -14,6 +14,7 @@ Data come from their official sources, or from the folder that POLYTASK_DATA nam
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -36,8 +37,17 @@ TASKS = [
 ]
 
 
+Sides = tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame], dict[str, pl.DataFrame]]
+"""Corpora by name: to learn from, to choose by, to judge by."""
+
+
 def main() -> CompareRecord:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    return run(__doc__ or "", TASKS, sides)
+
+
+def run(about: str, tasks: list[dict[str, Any]], sides: Callable[[int | None], Sides]) -> CompareRecord:
+    """One model of these tasks against a model for each, as the command line says."""
+    parser = argparse.ArgumentParser(description=about.split("\n", maxsplit=1)[0])
     parser.add_argument("--encoder", default="words")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
@@ -45,7 +55,7 @@ def main() -> CompareRecord:
     parser.add_argument("--run", default=None, help="folder for the record and its report")
     options = parser.parse_args()
     train, validation, test = sides(options.sentences)
-    learner = polytask.Learner(TASKS, encoder=options.encoder, training=budget(options.encoder, options.epochs))
+    learner = polytask.Learner(tasks, encoder=options.encoder, training=budget(options.encoder, options.epochs))
     record = polytask.compare(
         learner, train, validation=validation, test=test, seeds=options.seeds, run=options.run, overwrite=True
     )
@@ -59,7 +69,7 @@ def budget(encoder: str, epochs: int) -> dict[str, Any]:
     return {"epochs": epochs, "batch_tokens": 2048, "batch_size": 128, "patience": 3, "select_by": "metric", **own}
 
 
-def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+def sides(sentences: int | None) -> Sides:
     """Three corpora to learn from, to choose by and to judge by."""
     ewt, names, wnut = fetch("ud_ewt"), fetch("uner_ewt").table, fetch("wnut17")
     columns = ["words", "upos", "feats", "lemma", "head", "deprel"]

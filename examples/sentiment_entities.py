@@ -11,16 +11,12 @@ Data come from their official sources, or from the folder that POLYTASK_DATA nam
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import polars as pl
 
-import polytask
 from polytask.datasets import fetch
 from polytask.record.compare import CompareRecord
-from polytask.report.terminal import print_comparison
-from pos_ner import budget
+from pos_ner import Sides, run
 
 TASKS = [
     {"kind": "regression", "name": "sentiment", "metric": "r2"},
@@ -29,23 +25,10 @@ TASKS = [
 
 
 def main() -> CompareRecord:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--encoder", default="words")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--sentences", type=int, default=None, help="of each part of each corpus; default all")
-    parser.add_argument("--run", default=None, help="folder for the record and its report")
-    options = parser.parse_args()
-    train, validation, test = sides(options.sentences)
-    learner = polytask.Learner(TASKS, encoder=options.encoder, training=budget(options.encoder, options.epochs))
-    record = polytask.compare(
-        learner, train, validation=validation, test=test, seeds=options.seeds, run=options.run, overwrite=True
-    )
-    print_comparison(record)
-    return record
+    return run(__doc__ or "", TASKS, sides)
 
 
-def sides(sentences: int | None) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
+def sides(sentences: int | None) -> Sides:
     """Two corpora to learn from, to choose by and to judge by; tweets are parted at random."""
     tweets = fetch("vader").frame.filter(pl.col("collection") == "tweets").select("text", "sentiment")
     tweets = tweets[np.random.default_rng(0).permutation(tweets.height)]
